@@ -1,0 +1,24 @@
+//! The pool of hypern: who waits for whom, and why nobody waits for ever. Nothing here knows Python.
+//!
+//! * [`queue`]: tasks that are accepted and not started; bounded or not; [`Ticket`] names one of them.
+//! * [`idle`](mod@idle): how a worker without work waits, and how it is reached in a few microseconds.
+//! * [`promise`]: where one caller waits for one outcome. [`mailbox`]: where one caller waits for many.
+//! * [`lifecycle`]: running, closing, ended; the threads of a pool and the wait for their end.
+//! * [`stats`]: counters.
+//!
+//! The protocols and the arguments why they lose no task and no wake-up are in `README.md` beside this file.
+#![forbid(unsafe_code)]
+
+pub mod idle;
+pub mod lifecycle;
+pub mod mailbox;
+pub mod promise;
+pub mod queue;
+pub mod stats;
+pub mod sync;
+
+pub use lifecycle::{Lifecycle, ThreadSettings};
+pub use mailbox::Mailbox;
+pub use promise::Promise;
+pub use queue::{Limit, PushError, Queue, Ticket};
+pub use stats::Stats;

@@ -1,0 +1,194 @@
+//! The tasks that a pool has accepted and not started, oldest first.
+//!
+//! A task leaves the queue by being *claimed*: by a worker that takes it, by the caller that takes it back, or by
+//! the one who ends the pool. Whoever takes the task out of its [`Ticket`] owns it, so it runs at most once; an
+//! emptied ticket that still lies in the queue is passed over.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::idle::Idle;
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, SegQueue, fence};
+
+/// Names one accepted task; the task is inside until somebody claims it.
+#[derive(Debug)]
+pub struct Ticket<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Clone for Ticket<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Ticket<T> {
+    fn new(task: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(task))))
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().take()
+    }
+}
+
+/// Whether a push heeds the capacity of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Refused while the queue is full.
+    Heeded,
+    /// Accepted always: for a task pushed by a worker of this pool, which would otherwise wait for itself.
+    Passed,
+}
+
+/// Why a push was refused; the task is given back.
+#[derive(Debug)]
+pub enum PushError<T> {
+    /// The queue is closed and accepts nothing any more.
+    Closed(T),
+    /// The queue holds as many tasks as it may.
+    Full(T),
+}
+
+/// The queue of one pool.
+#[derive(Debug)]
+pub struct Queue<T> {
+    tickets: SegQueue<Ticket<T>>,
+    /// Tasks accepted and not claimed. Raised by the pusher before its ticket is visible, lowered by the claimer.
+    pending: AtomicUsize,
+    /// The most `pending` may be for a push that heeds the bound; `usize::MAX` where there is none.
+    capacity: usize,
+    /// Set once, by [`Queue::close`]; never cleared.
+    closed: AtomicBool,
+    idle: Idle,
+    /// Pushers that wait for space or are about to: written by themselves, under `space_lock`.
+    blocked: AtomicUsize,
+    space_lock: Mutex<()>,
+    /// Notified by claimers while somebody is blocked, and by [`Queue::close`].
+    space: Condvar,
+}
+
+impl<T> Queue<T> {
+    /// Makes an empty queue for at most `capacity` tasks, or any number.
+    pub fn new(capacity: Option<NonZeroUsize>) -> Self {
+        Self {
+            tickets: SegQueue::new(),
+            pending: AtomicUsize::new(0),
+            capacity: capacity.map_or(usize::MAX, NonZeroUsize::get),
+            closed: AtomicBool::new(false),
+            idle: Idle::new(),
+            blocked: AtomicUsize::new(0),
+            space_lock: Mutex::new(()),
+            space: Condvar::new(),
+        }
+    }
+
+    /// Accepts `task`, or gives it back at once. Never waits.
+    pub fn push(&self, task: T, limit: Limit) -> Result<Ticket<T>, PushError<T>> {
+        if self.is_closed() {
+            return Err(PushError::Closed(task));
+        }
+        if !self.reserve(limit) {
+            return Err(PushError::Full(task));
+        }
+        let ticket = Ticket::new(task);
+        self.tickets.push(ticket.clone());
+        fence(Ordering::SeqCst);
+        if self.is_closed() {
+            // The last worker may have left before the ticket was visible: whoever claims it first decides.
+            if let Some(task) = self.claim(&ticket) {
+                return Err(PushError::Closed(task));
+            }
+        }
+        self.idle.wake_one();
+        Ok(ticket)
+    }
+
+    /// Waits until a push could be accepted, the queue is closed, or `timeout` has passed; then try again.
+    ///
+    /// Woken by a claim or by [`Queue::close`].
+    pub fn wait_for_space(&self, timeout: Option<Duration>) {
+        let guard = self.space_lock.lock();
+        self.blocked.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if self.pending.load(Ordering::SeqCst) >= self.capacity && !self.is_closed() {
+            drop(self.space.wait(guard, timeout));
+        }
+        self.blocked.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Takes the oldest task, waiting for one; `None` when the queue is closed and empty.
+    ///
+    /// Woken by a push or by [`Queue::close`].
+    pub fn take(&self) -> Option<T> {
+        if let Some(task) = self.try_take() {
+            return Some(task);
+        }
+        let found = self.idle.search(|| self.try_take());
+        let found = found.or_else(|| self.idle.sleep(|| self.try_take(), || self.is_closed()));
+        // Pushes during the search woke nobody: pass the word on while there is more to do.
+        if found.is_some() && !self.tickets.is_empty() {
+            self.idle.wake_sleeper();
+        }
+        found
+    }
+
+    /// Takes the oldest task if there is one. Never waits.
+    pub fn try_take(&self) -> Option<T> {
+        while let Some(ticket) = self.tickets.pop() {
+            if let Some(task) = self.claim(&ticket) {
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    /// Takes the named task unless somebody else has.
+    pub fn claim(&self, ticket: &Ticket<T>) -> Option<T> {
+        let task = ticket.take()?;
+        self.pending.fetch_sub(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if self.blocked.load(Ordering::SeqCst) > 0 {
+            drop(self.space_lock.lock());
+            self.space.notify_one();
+        }
+        Some(task)
+    }
+
+    /// Accepts nothing from now on. What was accepted is still taken; then the workers are told to end.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.idle.wake_all();
+        drop(self.space_lock.lock());
+        self.space.notify_all();
+    }
+
+    /// Claims everything that has not been started.
+    pub fn drain(&self) -> Vec<T> {
+        std::iter::from_fn(|| self.try_take()).collect()
+    }
+
+    /// Tells how many tasks are accepted and not started.
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::SeqCst)
+    }
+
+    /// Tells whether [`Queue::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    fn reserve(&self, limit: Limit) -> bool {
+        if limit == Limit::Passed || self.capacity == usize::MAX {
+            self.pending.fetch_add(1, Ordering::SeqCst);
+            return true;
+        }
+        let mut pending = self.pending.load(Ordering::SeqCst);
+        while pending < self.capacity {
+            match self.pending.compare_exchange_weak(pending, pending + 1, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return true,
+                Err(now) => pending = now,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,117 @@
+//! The same promises as the model checks, on real threads and in large numbers; also run under ThreadSanitizer.
+#![cfg(not(loom))]
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hypern_pool::{Limit, Lifecycle, Promise, PushError, Queue, ThreadSettings};
+
+fn settings() -> ThreadSettings {
+    ThreadSettings { name_prefix: "pool".into(), stack_size: 256 * 1024 }
+}
+
+fn push_waiting<T>(queue: &Queue<T>, mut task: T) -> Result<(), T> {
+    loop {
+        match queue.push(task, Limit::Heeded) {
+            Ok(_) => return Ok(()),
+            Err(PushError::Closed(back)) => return Err(back),
+            Err(PushError::Full(back)) => {
+                task = back;
+                queue.wait_for_space(None);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_task_of_many_pushers_runs_once() {
+    for capacity in [None, NonZeroUsize::new(1), NonZeroUsize::new(7)] {
+        let queue = Arc::new(Queue::new(capacity));
+        let lifecycle = Arc::new(Lifecycle::new());
+        let sum = Arc::new(AtomicUsize::new(0));
+        for index in 0..3 {
+            let (queue, sum) = (Arc::clone(&queue), Arc::clone(&sum));
+            lifecycle
+                .spawn(&settings(), index, move || {
+                    while let Some(number) = queue.take() {
+                        sum.fetch_add(number, Ordering::Relaxed);
+                    }
+                })
+                .expect("a thread");
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (1..=5_000).for_each(|number| push_waiting(&queue, number).expect("open")));
+            }
+        });
+        queue.close();
+        assert!(lifecycle.wait_ended(Some(Duration::from_secs(60))));
+        assert_eq!(sum.load(Ordering::Relaxed), 4 * 5_000 * 5_001 / 2);
+        assert_eq!(queue.pending(), 0);
+    }
+}
+
+#[test]
+fn pushes_that_race_with_the_end_run_or_come_back() {
+    for round in 0..300 {
+        let queue = Arc::new(Queue::new(NonZeroUsize::new(1 + round % 3)));
+        let lifecycle = Arc::new(Lifecycle::new());
+        let ran = Arc::new(AtomicUsize::new(0));
+        for index in 0..2 {
+            let (queue, ran) = (Arc::clone(&queue), Arc::clone(&ran));
+            lifecycle
+                .spawn(&settings(), index, move || {
+                    while queue.take().is_some() {
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+                .expect("a thread");
+        }
+        let accepted = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while push_waiting(&queue, ()).is_ok() {
+                        accepted.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            scope.spawn(|| queue.close());
+        });
+        assert!(lifecycle.wait_ended(Some(Duration::from_secs(60))));
+        assert_eq!(ran.load(Ordering::Relaxed), accepted.load(Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn round_trips_neither_hang_nor_mix() {
+    let queue = Arc::new(Queue::<(usize, Arc<Promise<usize>>)>::new(None));
+    let lifecycle = Arc::new(Lifecycle::new());
+    for index in 0..2 {
+        let queue = Arc::clone(&queue);
+        lifecycle
+            .spawn(&settings(), index, move || {
+                while let Some((number, promise)) = queue.take() {
+                    promise.settle(number + 1);
+                }
+            })
+            .expect("a thread");
+    }
+    for number in 0..20_000 {
+        let promise = Arc::new(Promise::new());
+        queue.push((number, Arc::clone(&promise)), Limit::Heeded).expect("open");
+        assert_eq!(promise.wait(None), Some(number + 1));
+    }
+    queue.close();
+    assert!(lifecycle.wait_ended(None));
+}
+
+#[test]
+fn a_panicking_worker_is_counted_out() {
+    let lifecycle = Arc::new(Lifecycle::new());
+    lifecycle.spawn(&settings(), 0, || std::panic::resume_unwind(Box::new("on purpose"))).expect("a thread");
+    assert!(lifecycle.wait_ended(Some(Duration::from_secs(60))));
+    assert_eq!(lifecycle.live(), 0);
+}

@@ -1,0 +1,135 @@
+//! Workers that own a child process each: bytes out, bytes in, the interpreter only to settle a future.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hypern_wire::{Frame, Kind};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::child::{Child, Command, Lost};
+use crate::core::{Core, Seat};
+use crate::lineage;
+use crate::outcome::{Opened, Outcome, start_future};
+use crate::task::{Encoded, Reply, Task, Work};
+
+/// How often a process that ends before it is ready is started again before the pool is given up.
+const STARTS: usize = 3;
+/// How many processes may end before they have read a task before the task is given up.
+const HANDOVERS: usize = 3;
+
+pub(super) fn work(core: &Arc<Core>, command: &Command, index: usize) {
+    // Attached once around everything: the thread state is kept, and attaching to settle a future is cheap.
+    // None: the interpreter is finalizing, and the exit handler has already refused what waits.
+    let _: Option<()> = Python::try_attach(|py| {
+        py.detach(|| match enter(core, command, &core.seats[index]) {
+            Ok(child) => serve(core, command, &core.seats[index], child),
+            Err(error) => Python::attach(|py| core.break_down(py, &error)),
+        });
+    });
+}
+
+/// Starts a process and waits until it is ready, its initializer having run.
+fn enter<'a>(core: &Core, command: &Command, seat: &'a Seat) -> PyResult<Child<'a>> {
+    let mut reason = String::new();
+    for _ in 0..STARTS {
+        let mut child = match Child::start(command, seat) {
+            Ok(child) => child,
+            Err(error) => {
+                reason = format!("{}: {error}", command.program.display());
+                continue;
+            }
+        };
+        match child.receive() {
+            Ok(Frame { kind: Kind::Ready, .. }) => return Ok(child),
+            Ok(frame) => {
+                return Err(Python::attach(|py| match Outcome::Reply(frame).open(py, &core.face) {
+                    Opened::TaskError(error) | Opened::PoolError(error) => error,
+                    Opened::Value(_) => PyRuntimeError::new_err("a worker process returned something unasked"),
+                }));
+            }
+            Err(Lost::Unread) => "it ended while it started".clone_into(&mut reason),
+            Err(Lost::Died { status, detail, .. }) => reason = format!("it ended while it started ({status:?}) {detail}"),
+        }
+        if core.queue.is_closed() {
+            break;
+        }
+    }
+    Err(PyRuntimeError::new_err(format!("no worker process can be started: {reason}")))
+}
+
+fn serve<'a>(core: &Core, command: &Command, seat: &'a Seat, child: Child<'a>) {
+    let mut child = Some(child);
+    loop {
+        let ready = match child.take() {
+            Some(child) => child,
+            // The last one died: its place is taken at once, so that the next task finds it ready.
+            None if core.queue.is_closed() && core.queue.pending() == 0 => break,
+            None => match enter(core, command, seat) {
+                Ok(child) => child,
+                Err(error) => return Python::attach(|py| core.break_down(py, &error)),
+            },
+        };
+        let Some(task) = core.queue.take() else {
+            ready.end();
+            break;
+        };
+        child = run(core, command, seat, ready, task);
+    }
+}
+
+/// Runs one task and gives the process back, unless it died of it.
+fn run<'a>(core: &Core, command: &Command, seat: &'a Seat, child: Child<'a>, task: Task) -> Option<Child<'a>> {
+    let Task { work, reply, lineage } = task;
+    if let Reply::Future(future) = &reply
+        && !Python::attach(|py| start_future(py, future))
+    {
+        return Some(child);
+    }
+    let running = core.stats.start();
+    let began = Instant::now();
+    let (outcome, child) = catch_unwind(AssertUnwindSafe(|| match &work {
+        Work::Encoded(encoded) => hand_over(core, command, seat, child, encoded),
+        Work::Call(_) => unreachable!("isolated backends are given bytes only"),
+    }))
+    .unwrap_or_else(|panic| (Outcome::panicked(panic.as_ref()), None));
+    let ran = began.elapsed();
+    drop(running);
+    // Callbacks of a future run here: what they ask of this pool must not wait for this worker.
+    let _lineage = lineage::enter(core.id, lineage);
+    match reply {
+        Reply::Future(_) => Python::attach(|_| {
+            drop(work);
+            reply.settle(outcome, ran, &core.face);
+        }),
+        Reply::Promise(_) | Reply::Batch(..) => reply.settle(outcome, ran, &core.face),
+    }
+    child
+}
+
+fn hand_over<'a>(
+    core: &Core,
+    command: &Command,
+    seat: &'a Seat,
+    child: Child<'a>,
+    task: &Encoded,
+) -> (Outcome, Option<Child<'a>>) {
+    let mut child = child;
+    for _ in 0..HANDOVERS {
+        if !child.has_ended() {
+            match child.exchange(task) {
+                Ok(frame) => return (Outcome::Reply(frame), Some(child)),
+                Err(Lost::Died { pid, status, detail }) => return (Outcome::Crashed { pid, status, detail }, None),
+                Err(Lost::Unread) => {}
+            }
+        }
+        drop(child);
+        child = match enter(core, command, seat) {
+            Ok(child) => child,
+            Err(error) => return (Outcome::Raised(error), None),
+        };
+    }
+    let detail = format!("{HANDOVERS} worker processes in a row ended before they had read the task");
+    (Outcome::Crashed { pid: 0, status: None, detail }, Some(child))
+}

@@ -1,0 +1,126 @@
+//! Workers in the main interpreter: one thread state for the life of the worker, as many tasks as there are for each
+//! attachment, detached only to wait.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use crate::core::Core;
+use crate::fork;
+use crate::interrupt::Target;
+use crate::lineage;
+use crate::outcome::{Outcome, start_future};
+use crate::task::{Reply, Task, Work};
+
+/// The interpreter's own default for how long a thread may keep others from running.
+const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What a task came to, not yet delivered.
+type Unsettled = (Reply, Outcome, Duration);
+
+pub(super) fn work(core: &Arc<Core>, index: usize) {
+    // None: the interpreter is finalizing, and the exit handler has already refused what waits.
+    let _: Option<()> = Python::try_attach(|py| {
+        if let Err(error) = enter(py, core, index) {
+            core.break_down(py, &error);
+            return;
+        }
+        serve(py, core);
+        leave(py, core, index);
+    });
+}
+
+fn enter(py: Python<'_>, core: &Core, index: usize) -> PyResult<()> {
+    let identifier = py.import("threading")?.call_method0("get_ident")?.extract()?;
+    core.seats[index].reach.set(Some(Target::Thread(identifier)));
+    core.face.enter.call1(py, (index,)).map(drop)
+}
+
+fn serve(py: Python<'_>, core: &Core) {
+    let mut unsettled: Option<Unsettled> = None;
+    let mut attached_at = Instant::now();
+    loop {
+        // With nothing more to do, the outcome is delivered after detaching: its caller finds the interpreter free.
+        let task = match core.queue.try_take() {
+            Some(task) => {
+                settle(core, unsettled.take());
+                Some(task)
+            }
+            None => {
+                let task = py.detach(|| {
+                    settle(core, unsettled.take());
+                    core.queue.take()
+                });
+                attached_at = Instant::now();
+                task
+            }
+        };
+        let Some(task) = task else { break };
+        unsettled = run(py, core, task);
+        // Tasks that are C functions never reach the interpreter's own check.
+        if attached_at.elapsed() > SWITCH_INTERVAL {
+            py.detach(|| settle(core, unsettled.take()));
+            attached_at = Instant::now();
+        }
+    }
+}
+
+fn leave(py: Python<'_>, core: &Core, index: usize) {
+    core.seats[index].reach.set(None);
+    if let Err(error) = core.face.leave.call0(py) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Runs a task that the current thread has claimed, and delivers its outcome.
+pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
+    settle(core, run(py, core, task));
+}
+
+/// Runs one task; a future is settled at once, while attached.
+fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
+    let Task { work, reply, lineage } = task;
+    let _lineage = lineage::enter(core.id, lineage);
+    if let Reply::Future(future) = &reply
+        && !start_future(py, future)
+    {
+        return None;
+    }
+    let running = core.stats.start();
+    let began = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_here(py, &work)))
+        .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
+    let ran = began.elapsed();
+    drop(running);
+    if fork::generation() != core.generation {
+        fork::end_stray_child(py);
+    }
+    // The arguments go before the outcome is known, as a caller expects who counts references.
+    drop(work);
+    match reply {
+        Reply::Future(_) => {
+            reply.settle(outcome, ran, &core.face);
+            None
+        }
+        Reply::Promise(_) | Reply::Batch(..) => Some((reply, outcome, ran)),
+    }
+}
+
+/// Runs work of this backend on the current thread, whichever that is.
+pub(crate) fn run_here(py: Python<'_>, work: &Work) -> Outcome {
+    match work {
+        Work::Call(call) => match call.run(py) {
+            Ok(value) => Outcome::Returned(value),
+            Err(error) => Outcome::Raised(error),
+        },
+        Work::Encoded(_) => unreachable!("only isolated backends are given bytes"),
+    }
+}
+
+fn settle(core: &Core, unsettled: Option<Unsettled>) {
+    if let Some((reply, outcome, ran)) = unsettled {
+        reply.settle(outcome, ran, &core.face);
+    }
+}

@@ -1,0 +1,130 @@
+//! Many calls of one caller: chunks go out, outcomes come back in any order, the caller drives.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hypern_pool::{Limit, Mailbox, Ticket};
+use hypern_wire::Kind;
+use pyo3::prelude::*;
+
+use crate::backend;
+use crate::core::Core;
+use crate::face::Face;
+use crate::lineage;
+use crate::outcome::Opened;
+use crate::pool::{Pushed, prepare_chunk, push};
+use crate::task::{Function, Letter, Reply, Task};
+use crate::waiting::wait_detached;
+
+/// The chunks that one call of `map` or `run_parallel` has handed out and not got back.
+///
+/// Used by the one thread that made it.
+#[pyclass(module = "hypern._core", frozen)]
+#[derive(Debug)]
+pub(crate) struct Batch {
+    core: Arc<Core>,
+    mailbox: Arc<Mailbox<Letter>>,
+    kind: Kind,
+    function: Py<PyAny>,
+    /// The function in the form that is sent once, on isolated backends.
+    shipped: Option<Function>,
+    /// Whether the caller works for this pool itself, so that it must not wait for a worker that may not come.
+    helping: bool,
+    /// Chunks handed out and not known to be done, oldest first. Written by the caller alone.
+    open: Mutex<VecDeque<(usize, Ticket<Task>)>>,
+}
+
+impl Batch {
+    pub(crate) fn new(py: Python<'_>, core: &Arc<Core>, kind: Kind, function: Py<PyAny>) -> PyResult<Self> {
+        let shipped = match core.backend.is_isolated() {
+            true => core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Function>>>(py)?.map(|f| f.clone()),
+            false => None,
+        };
+        Ok(Self {
+            core: Arc::clone(core),
+            mailbox: Arc::new(Mailbox::new()),
+            kind,
+            function,
+            shipped,
+            helping: lineage::contains(core.id),
+            open: Mutex::new(VecDeque::new()),
+        })
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, VecDeque<(usize, Ticket<Task>)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the oldest chunk that nobody has started; `None` if there is none.
+    fn help(&self, py: Python<'_>) -> Option<Letter> {
+        loop {
+            let (index, ticket) = self.open().pop_front()?;
+            let Some(task) = self.core.queue.claim(&ticket) else { continue };
+            let _lineage = lineage::enter(self.core.id, lineage::current());
+            let _running = self.core.stats.start();
+            let began = Instant::now();
+            let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, &task.work)))
+                .unwrap_or_else(|panic| crate::outcome::Outcome::panicked(panic.as_ref()));
+            return Some(Letter { index, outcome, seconds: began.elapsed().as_secs_f64() });
+        }
+    }
+
+    fn next_letters(&self, py: Python<'_>) -> PyResult<Vec<Letter>> {
+        let letters = self.mailbox.try_take();
+        if !letters.is_empty() {
+            return Ok(letters);
+        }
+        if self.helping
+            && let Some(letter) = self.help(py)
+        {
+            return Ok(vec![letter]);
+        }
+        wait_detached(py, |timeout| Some(self.mailbox.take(timeout)).filter(|letters| !letters.is_empty()))
+    }
+}
+
+#[pymethods]
+impl Batch {
+    /// Hands out the chunk of number `index`; waits while the queue is full.
+    fn push(&self, py: Python<'_>, index: usize, items: Bound<'_, PyAny>) -> PyResult<()> {
+        let work = prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
+        let reply = Reply::Batch(Arc::clone(&self.mailbox), index);
+        let task = Task { work, reply, lineage: lineage::current() };
+        let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
+        match push(py, &self.core, task, limit)? {
+            Pushed::Accepted(ticket) => {
+                self.open().push_back((index, ticket));
+                Ok(())
+            }
+            Pushed::Refused => Err(self.core.refusal(py)),
+        }
+    }
+
+    /// Waits until at least one chunk is done; returns `(index, result, seconds)` of all that are.
+    ///
+    /// Raises what the first failing chunk of those raised.
+    fn wait(&self, py: Python<'_>) -> PyResult<Vec<(usize, Py<PyAny>, f64)>> {
+        let mut letters = self.next_letters(py)?;
+        letters.sort_unstable_by_key(|letter| letter.index);
+        self.open().retain(|(index, _)| letters.binary_search_by_key(index, |letter| letter.index).is_err());
+        let face: &Face = &self.core.face;
+        letters
+            .into_iter()
+            .map(|Letter { index, outcome, seconds }| match outcome.open(py, face) {
+                Opened::Value(value) => Ok((index, value, seconds)),
+                Opened::TaskError(error) => Err(face.failure(py, error)),
+                Opened::PoolError(error) => Err(error),
+            })
+            .collect()
+    }
+
+    /// Takes back every chunk that has not been started.
+    fn cancel(&self) {
+        let open = std::mem::take(&mut *self.open());
+        for (_, ticket) in open {
+            drop(self.core.queue.claim(&ticket));
+        }
+    }
+}

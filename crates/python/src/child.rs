@@ -1,0 +1,176 @@
+//! One worker process: started, spoken to one task at a time, and seen to its end.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{self, ExitStatus, Stdio};
+use std::time::Duration;
+
+use hypern_wire::{Frame, FrameError, Kind, read_frame, write_head};
+
+use crate::channel::Channel;
+use crate::core::Seat;
+use crate::interrupt::Target;
+use crate::task::Encoded;
+
+/// How long a process may take to end by itself, exit handlers of the user's modules included, before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+/// Functions that a process keeps at most; the one that was not used for longest is forgotten first.
+const FUNCTIONS: usize = 64;
+/// Frames up to this size are put together and sent in one piece.
+const SMALL: usize = 16 * 1024;
+
+/// How a worker process is started.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
+    /// What the process is told first; see `hypern._guest.Setup`.
+    pub(crate) setup: Vec<u8>,
+}
+
+/// A live worker process. Dropping it kills and reaps the process.
+pub(crate) struct Child<'a> {
+    process: process::Child,
+    channel: Channel,
+    /// Numbers of the functions that the process keeps, the one used last at the back.
+    functions: VecDeque<u64>,
+    seat: &'a Seat,
+    reaped: Option<ExitStatus>,
+}
+
+/// Why there is no reply.
+pub(crate) enum Lost {
+    /// The process ended before it had read the task, so the task can be given to another.
+    Unread,
+    /// The process ended, or had to be ended, with the task in its hands.
+    Died { pid: u32, status: Option<i32>, detail: String },
+}
+
+impl<'a> Child<'a> {
+    /// Starts a process; it is not ready before it has said so, see [`Child::receive`].
+    pub(crate) fn start(command: &Command, seat: &'a Seat) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let process = process::Command::new(&command.program)
+            .args(&command.args)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .spawn()?;
+        let channel = Channel::new(ours, open_process(&process));
+        seat.reach.set(i32::try_from(process.id()).ok().map(Target::Process));
+        seat.inherited.set(Some(channel.descriptor()));
+        let mut child = Self { process, channel, functions: VecDeque::new(), seat, reaped: None };
+        let mut head = Vec::new();
+        write_head(&mut head, Kind::Setup, 0, command.setup.len(), std::iter::empty());
+        // A process that is gone already is found out by the first read.
+        drop(child.channel.write_all(&mut [IoSlice::new(&head), IoSlice::new(&command.setup)]));
+        Ok(child)
+    }
+
+    /// Tells whether the process has ended, killed while it was idle for one.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.channel.has_ended()
+    }
+
+    /// Gives the process a task and waits for its reply. Woken by the kernel: data, or the end of the process.
+    pub(crate) fn exchange(&mut self, task: &Encoded) -> Result<Frame, Lost> {
+        self.channel.eager = task.awaited;
+        if self.send(task).is_err() {
+            return Err(Lost::Unread);
+        }
+        self.receive()
+    }
+
+    /// Waits for a frame.
+    pub(crate) fn receive(&mut self) -> Result<Frame, Lost> {
+        match read_frame(&mut self.channel) {
+            Ok(frame @ Frame { kind: Kind::Ready | Kind::Returned | Kind::Raised, .. }) => Ok(frame),
+            Ok(Frame { kind, .. }) => Err(self.lost(format!("it sent a frame of kind {kind:?}, which only hypern sends"))),
+            // On Linux a socket is reset, and not just closed, when its other side ends with bytes unread.
+            Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Err(Lost::Unread),
+            Err(FrameError::Closed) => Err(self.lost(String::new())),
+            Err(error) => Err(self.lost(format!("what it sent is {error}"))),
+        }
+    }
+
+    /// Lets the process end by itself; kills it where that takes too long.
+    pub(crate) fn end(mut self) {
+        self.channel.finish(GRACE);
+    }
+
+    fn send(&mut self, task: &Encoded) -> io::Result<()> {
+        let mut head = Vec::new();
+        let number = task.function.as_ref().map_or(0, |function| function.shipment().number);
+        if let Some(function) = &task.function {
+            self.define(&mut head, number, &function.shipment().bytes);
+        }
+        let payload: &[u8] = &task.payload;
+        write_head(&mut head, task.kind, number, payload.len(), task.buffers.iter().map(crate::buffer::Held::len));
+        if task.buffers.is_empty() && head.len() + payload.len() <= SMALL {
+            head.extend_from_slice(payload);
+            return self.channel.write_all(&mut [IoSlice::new(&head)]);
+        }
+        let mut pieces = vec![IoSlice::new(&head), IoSlice::new(payload)];
+        pieces.extend(task.buffers.iter().map(|buffer| IoSlice::new(buffer.as_system_bytes())));
+        self.channel.write_all(&mut pieces)
+    }
+
+    /// Adds what makes the process know the function of that number.
+    fn define(&mut self, head: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+        if let Some(place) = self.functions.iter().rposition(|known| *known == number) {
+            if place + 1 < self.functions.len() {
+                self.functions.remove(place);
+                self.functions.push_back(number);
+            }
+            return;
+        }
+        if self.functions.len() == FUNCTIONS
+            && let Some(oldest) = self.functions.pop_front()
+        {
+            write_head(head, Kind::Forget, oldest, 0, std::iter::empty());
+        }
+        self.functions.push_back(number);
+        write_head(head, Kind::Define, number, bytes.len(), std::iter::empty());
+        head.extend_from_slice(bytes);
+    }
+
+    fn lost(&mut self, detail: String) -> Lost {
+        let pid = self.process.id();
+        let status = self.reap().map(|status| status.signal().map_or_else(|| status.code().unwrap_or(0), |signal| -signal));
+        Lost::Died { pid, status, detail }
+    }
+
+    /// Kills the process unless it has ended, and frees its entry in the system's table.
+    fn reap(&mut self) -> Option<ExitStatus> {
+        if self.reaped.is_none() {
+            // Before reaping: afterwards the identifiers may belong to somebody else.
+            self.seat.reach.set(None);
+            if !self.channel.finish(Duration::from_millis(200)) {
+                drop(self.process.kill());
+            }
+            self.reaped = self.process.wait().ok();
+        }
+        self.reaped
+    }
+}
+
+impl Drop for Child<'_> {
+    fn drop(&mut self) {
+        self.reap();
+        self.seat.inherited.set(None);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_process(process: &process::Child) -> Option<OwnedFd> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    // Without it (an old kernel) the end of the channel has to do.
+    pidfd_open(Pid::from_child(process), PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_process(_: &process::Child) -> Option<OwnedFd> {
+    None
+}

@@ -1,0 +1,90 @@
+//! One pool: its queue, its threads, its backend, and what its workers share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use hypern_pool::{Lifecycle, Queue, Stats};
+use pyo3::prelude::*;
+
+use crate::backend::Backend;
+use crate::face::Face;
+use crate::fork::{self, Inherited};
+use crate::interrupt::Reach;
+use crate::outcome::Outcome;
+use crate::task::{Reply, Task};
+
+/// What the workers of a pool share with its callers.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// Names the pool in a lineage.
+    pub(crate) id: u64,
+    /// The fork generation that the pool's threads live in.
+    pub(crate) generation: u64,
+    pub(crate) queue: Queue<Task>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) stats: Stats,
+    pub(crate) backend: Backend,
+    pub(crate) face: Face,
+    /// Why the pool accepts nothing, where nobody asked it to stop. Set once, by the first worker that fails.
+    pub(crate) broken: OnceLock<String>,
+    /// One for each worker.
+    pub(crate) seats: Vec<Seat>,
+}
+
+/// What others know of one worker.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) reach: Reach,
+    pub(crate) inherited: Inherited,
+}
+
+impl Core {
+    pub(crate) fn new(backend: Backend, face: Face, queue: Queue<Task>, workers: usize) -> Self {
+        /// The last number given out.
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+            generation: fork::generation(),
+            queue,
+            lifecycle: Arc::new(Lifecycle::new()),
+            stats: Stats::default(),
+            backend,
+            face,
+            broken: OnceLock::new(),
+            seats: (0..workers).map(|_| Seat { reach: Reach::default(), inherited: Inherited::none() }).collect(),
+        }
+    }
+
+    /// Ends the pool because a worker cannot work: refuses what waits and all that comes.
+    pub(crate) fn break_down(&self, py: Python<'_>, reason: &PyErr) {
+        if self.broken.set(reason.to_string()).is_ok()
+            && let Err(error) = self.face.failed.call1(py, (reason.value(py),))
+        {
+            error.write_unraisable(py, None);
+        }
+        self.queue.close();
+        self.refuse_pending(py);
+    }
+
+    /// Settles everything that has not been started: futures are cancelled, or refused where the pool is broken.
+    pub(crate) fn refuse_pending(&self, py: Python<'_>) {
+        for task in self.queue.drain() {
+            let Task { reply, .. } = task;
+            if let (Reply::Future(future), None) = (&reply, self.broken.get()) {
+                let cancelled = future
+                    .call_method0(py, "cancel")
+                    .and_then(|_| future.call_method0(py, "set_running_or_notify_cancel"));
+                if let Err(error) = cancelled {
+                    error.write_unraisable(py, Some(future.bind(py)));
+                }
+                continue;
+            }
+            reply.settle(Outcome::Refused(self.broken.get().cloned()), std::time::Duration::ZERO, &self.face);
+        }
+    }
+
+    /// The exception for a call that came too late.
+    pub(crate) fn refusal(&self, py: Python<'_>) -> PyErr {
+        self.face.refusal(py, self.broken.get().map(String::as_str))
+    }
+}

@@ -1,0 +1,51 @@
+//! What the core asks of the Python side: the callables that the package hands over when it makes a pool.
+
+use pyo3::prelude::*;
+
+/// The Python callables of one pool; see `python/hypern/_pool.py`, which makes them.
+#[derive(Debug, FromPyObject)]
+pub(crate) struct Face {
+    /// `enter(index)`: called once in each worker before its first task; raises where the initializer does.
+    pub(crate) enter: Py<PyAny>,
+    /// `leave()`: called once in each worker that entered, after its last task.
+    pub(crate) leave: Py<PyAny>,
+    /// `task_error(exception) -> exception`: what `run` and `Batch.wait` raise for a task that raised.
+    pub(crate) task_error: Py<PyAny>,
+    /// `refused(reason: str | None) -> exception`: for a pool that is shut down, or broken for that reason.
+    pub(crate) refused: Py<PyAny>,
+    /// `crashed(pid, status, detail) -> exception`: for a task whose worker process died.
+    pub(crate) crashed: Py<PyAny>,
+    /// `ship(function) -> Function | None`: isolated backends only.
+    pub(crate) ship: Py<PyAny>,
+    /// `run_chunk(kind, function, items) -> list`: the calls of one chunk of a batch, in the main interpreter.
+    pub(crate) run_chunk: Py<PyAny>,
+    /// `encode(kind, function, data, apart) -> (payload, buffers)`: isolated backends only; the function is left out of
+    /// the payload where it travels `apart`.
+    pub(crate) encode: Py<PyAny>,
+    /// `decode(payload, buffers) -> object`: isolated backends only.
+    pub(crate) decode: Py<PyAny>,
+    /// `decode_error(payload, buffers) -> exception`: isolated backends only.
+    pub(crate) decode_error: Py<PyAny>,
+    /// `failed(exception)`: logs why the pool broke.
+    pub(crate) failed: Py<PyAny>,
+}
+
+impl Face {
+    /// Makes the exception for a pool that accepts nothing.
+    pub(crate) fn refusal(&self, py: Python<'_>, reason: Option<&str>) -> PyErr {
+        raised_by(py, self.refused.call1(py, (reason,)))
+    }
+
+    /// Makes what the caller of a failed task sees.
+    pub(crate) fn failure(&self, py: Python<'_>, original: PyErr) -> PyErr {
+        raised_by(py, self.task_error.call1(py, (original.into_value(py),)))
+    }
+}
+
+/// The exception that a Python function made, or the one that kept it from doing so.
+pub(crate) fn raised_by(py: Python<'_>, made: PyResult<Py<PyAny>>) -> PyErr {
+    match made {
+        Ok(exception) => PyErr::from_value(exception.into_bound(py)),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,50 @@
+//! How a running task is made to stop when the interpreter must end: an exception in a thread, a signal to a process.
+#![expect(unsafe_code, reason = "PyO3 does not wrap PyThreadState_SetAsyncExc")]
+
+use std::ffi::c_long;
+use std::sync::Mutex;
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Where a worker can be reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// The Python thread of that identifier.
+    Thread(c_long),
+    /// The child process of that identifier.
+    Process(i32),
+}
+
+/// Where one worker can be reached now. Written by the worker: set when it can be, cleared before the thread ends or
+/// the process is reaped, so that the identifier cannot have passed to somebody else.
+#[derive(Debug, Default)]
+pub(crate) struct Reach(Mutex<Option<Target>>);
+
+impl Reach {
+    pub(crate) fn set(&self, target: Option<Target>) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = target;
+    }
+
+    /// Asks the worker to give up its task: `SystemExit` at its next bytecode, or SIGKILL.
+    pub(crate) fn interrupt(&self, py: Python<'_>) {
+        let target = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match *target {
+            None => {}
+            Some(Target::Thread(identifier)) => {
+                let exception = py.get_type::<PySystemExit>();
+                // SAFETY: the thread must be attached and the exception a class or instance, which holds by `py` and
+                // the line above; the callee takes its own reference. An unknown identifier changes nothing.
+                unsafe { ffi::PyThreadState_SetAsyncExc(identifier, exception.as_ptr()) };
+            }
+            Some(Target::Process(pid)) => {
+                if let Some(pid) = Pid::from_raw(pid) {
+                    // An error means that the process has ended, which is what was wanted.
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+        }
+    }
+}

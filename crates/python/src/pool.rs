@@ -1,0 +1,331 @@
+//! The class `Pool`: one executor's workers, as the package sees them.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hypern_pool::{Limit, Promise, PushError, Queue, ThreadSettings};
+use hypern_wire::Kind;
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::backend::{self, Backend};
+use crate::batch::Batch;
+use crate::buffer::Held;
+use crate::child::Command;
+use crate::context::Context;
+use crate::core::Core;
+use crate::face::Face;
+use crate::lineage;
+use crate::outcome::Outcome;
+use crate::task::{Call, Encoded, Function, Reply, Task, Work};
+use crate::waiting::wait_detached;
+
+/// Workers of one backend with their queue.
+#[pyclass(module = "hypern._core", frozen)]
+#[derive(Debug)]
+pub(crate) struct Pool(Arc<Core>);
+
+/// Names one submitted task, so that the worker that asked for it can run it itself.
+#[pyclass(module = "hypern._core", frozen)]
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    core: Arc<Core>,
+    ticket: hypern_pool::Ticket<Task>,
+}
+
+/// The number of CPUs that this process may use: its affinity and its cgroup's quota, at least 1.
+#[pyfunction]
+pub(crate) fn cpu_limit() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+#[pymethods]
+impl Pool {
+    /// Starts `workers` workers; the command starts a child process and is for the backend `processes`.
+    #[new]
+    #[pyo3(signature = (*, backend, workers, queue_size, stack_size, thread_name_prefix, face, command, setup))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
+    fn new(
+        py: Python<'_>,
+        backend: &str,
+        workers: usize,
+        queue_size: usize,
+        stack_size: usize,
+        thread_name_prefix: String,
+        face: Face,
+        command: Vec<std::ffi::OsString>,
+        setup: Vec<u8>,
+    ) -> PyResult<Self> {
+        let backend = match (backend, command.split_first()) {
+            ("threads", _) => Backend::Threads,
+            ("processes", Some((program, args))) => {
+                Backend::Processes(Command { program: program.clone(), args: args.to_vec(), setup })
+            }
+            (other, _) => return Err(PyValueError::new_err(format!("the core has no backend {other:?}"))),
+        };
+        let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), workers));
+        let settings = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
+        for index in 0..workers {
+            let shared = Arc::clone(&core);
+            if let Err(error) = core.lifecycle.spawn(&settings, index, move || backend::work(&shared, index)) {
+                // No half-built pool: those that were started find the queue closed and end.
+                core.queue.close();
+                py.detach(|| core.lifecycle.wait_ended(None));
+                return Err(PyOSError::new_err(format!(
+                    "the system gave {index} of {workers} threads ({error}); ask for fewer, or for a smaller stack_size"
+                )));
+            }
+        }
+        Ok(Self(core))
+    }
+
+    /// Runs one call on a worker and waits for it; in place where the current thread works for this pool.
+    fn run(
+        &self,
+        py: Python<'_>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let core = &self.0;
+        if lineage::contains(core.id) {
+            return in_place(py, core, function, args, kwargs);
+        }
+        let work = prepare_call(py, core, function, args, kwargs, true)?;
+        let promise = Arc::new(Promise::new());
+        let task = Task { work, reply: Reply::Promise(Arc::clone(&promise)), lineage: lineage::current() };
+        let mut unsent = Some(task);
+        let mut ticket = None;
+        // Pushed after detaching: the worker finds the interpreter free.
+        let waited = wait_detached(py, |timeout| {
+            if let Some(task) = unsent.take() {
+                match core.queue.push(task, Limit::Heeded) {
+                    Ok(accepted) => ticket = Some(accepted),
+                    Err(PushError::Closed(task)) => return Some(Err(task)),
+                    Err(PushError::Full(task)) => {
+                        unsent = Some(task);
+                        core.queue.wait_for_space(timeout);
+                        return None;
+                    }
+                }
+            }
+            promise.wait(timeout).map(Ok)
+        });
+        match waited {
+            Ok(Ok(outcome)) => outcome.into_result(py, &core.face),
+            Ok(Err(_refused)) => Err(core.refusal(py)),
+            Err(interrupted) => {
+                // Nobody waits for it any more.
+                drop(ticket.and_then(|ticket| core.queue.claim(&ticket)));
+                Err(interrupted)
+            }
+        }
+    }
+
+    /// Hands one call to a worker, which settles `future`; waits while the queue is full.
+    ///
+    /// Returns a ticket where the current thread works for this pool and could wait for the future.
+    fn submit(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Option<Ticket>> {
+        let core = &self.0;
+        let nested = lineage::contains(core.id);
+        let work = match prepare_call(py, core, function, args, kwargs, false) {
+            Ok(work) => work,
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                future.call_method1(py, "set_exception", (error.into_value(py),))?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let task = Task { work, reply: Reply::Future(future), lineage: lineage::current() };
+        match push(py, core, task, if nested { Limit::Passed } else { Limit::Heeded })? {
+            Pushed::Accepted(ticket) => Ok(nested.then(|| Ticket { core: Arc::clone(core), ticket })),
+            Pushed::Refused => Err(core.refusal(py)),
+        }
+    }
+
+    /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`.
+    fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>) -> PyResult<Batch> {
+        let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
+        Batch::new(py, &self.0, kind, function)
+    }
+
+    /// Tells whether the current thread works for this pool.
+    fn is_current(&self) -> bool {
+        lineage::contains(self.0.id)
+    }
+
+    /// Accepts nothing from now on; with `cancel`, also settles as cancelled what has not been started.
+    fn close(&self, py: Python<'_>, cancel: bool) {
+        self.0.queue.close();
+        if cancel {
+            self.0.refuse_pending(py);
+        }
+    }
+
+    /// Waits until every worker has ended, at most `timeout` seconds; tells whether they have.
+    #[pyo3(signature = (timeout))]
+    fn wait_ended(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let timeout = timeout
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+            .filter(|timeout| *timeout < Duration::from_secs(u64::from(u32::MAX)));
+        let deadline = timeout.map(|timeout| std::time::Instant::now() + timeout);
+        wait_detached(py, |period| {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
+            let piece = [left, period].into_iter().flatten().min();
+            let ended = self.0.lifecycle.wait_ended(piece);
+            (ended || left.is_some_and(|left| left.is_zero())).then_some(ended)
+        })
+    }
+
+    /// Asks running tasks to give up: `SystemExit` inside threads, SIGKILL to processes.
+    fn interrupt(&self, py: Python<'_>) {
+        self.0.seats.iter().for_each(|seat| seat.reach.interrupt(py));
+    }
+
+    /// In a forked child: closes what the pool's threads, which do not exist here, had open.
+    fn abandon(&self) {
+        self.0.seats.iter().for_each(|seat| seat.inherited.close_in_child());
+    }
+
+    /// The number of workers that live.
+    fn live(&self) -> usize {
+        self.0.lifecycle.live()
+    }
+
+    /// The number of tasks accepted and not started.
+    fn pending(&self) -> usize {
+        self.0.queue.pending()
+    }
+
+    /// The number of tasks that run now.
+    fn running(&self) -> u64 {
+        self.0.stats.started().saturating_sub(self.0.stats.finished())
+    }
+
+    /// Tells whether the pool accepts tasks.
+    fn is_open(&self) -> bool {
+        !self.0.queue.is_closed()
+    }
+}
+
+#[pymethods]
+impl Ticket {
+    /// Runs the task on the current thread, unless it was started or cancelled, or the thread does not work for the
+    /// pool and can simply wait.
+    fn help(&self, py: Python<'_>) {
+        if lineage::contains(self.core.id)
+            && let Some(task) = self.core.queue.claim(&self.ticket)
+        {
+            backend::run_claimed(py, &self.core, task);
+        }
+    }
+}
+
+/// What became of a task that was pushed.
+pub(crate) enum Pushed {
+    Accepted(hypern_pool::Ticket<Task>),
+    Refused,
+}
+
+/// Pushes a task, waiting detached while the queue is full. Woken by a claim or by the end of the pool.
+pub(crate) fn push(py: Python<'_>, core: &Core, task: Task, limit: Limit) -> PyResult<Pushed> {
+    let mut unsent = match core.queue.push(task, limit) {
+        Ok(ticket) => return Ok(Pushed::Accepted(ticket)),
+        Err(PushError::Closed(_)) => return Ok(Pushed::Refused),
+        Err(PushError::Full(task)) => Some(task),
+    };
+    let pushed = wait_detached(py, |timeout| {
+        core.queue.wait_for_space(timeout);
+        match core.queue.push(unsent.take()?, limit) {
+            Ok(ticket) => Some(Ok(ticket)),
+            Err(PushError::Closed(task)) => Some(Err(task)),
+            Err(PushError::Full(task)) => {
+                unsent = Some(task);
+                None
+            }
+        }
+    })?;
+    Ok(match pushed {
+        Ok(ticket) => Pushed::Accepted(ticket),
+        Err(_refused) => Pushed::Refused,
+    })
+}
+
+fn prepare_call(
+    py: Python<'_>,
+    core: &Core,
+    function: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+    awaited: bool,
+) -> PyResult<Work> {
+    if !core.backend.is_isolated() {
+        return Ok(Work::Call(Call { function, args, kwargs, context: Context::copy_current(py)? }));
+    }
+    let shipped = core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Function>>>(py)?.map(|f| f.clone());
+    let data = (args, kwargs).into_pyobject(py)?.into_any();
+    encode(py, core, Kind::Call, &function, shipped, &data, awaited).map(Work::Encoded)
+}
+
+/// Makes the work of one chunk, in the form of the backend.
+pub(crate) fn prepare_chunk(
+    py: Python<'_>,
+    core: &Core,
+    kind: Kind,
+    function: &Py<PyAny>,
+    shipped: Option<&Function>,
+    items: &Bound<'_, PyAny>,
+    in_process: bool,
+) -> PyResult<Work> {
+    if core.backend.is_isolated() && !in_process {
+        return encode(py, core, kind, function, shipped.cloned(), items, false).map(Work::Encoded);
+    }
+    let run_chunk = core.face.run_chunk.clone_ref(py);
+    let args = (kind as u8, function, items).into_pyobject(py)?.unbind();
+    Ok(Work::Call(Call { function: run_chunk, args, kwargs: None, context: Context::copy_current(py)? }))
+}
+
+fn encode(
+    py: Python<'_>,
+    core: &Core,
+    kind: Kind,
+    function: &Py<PyAny>,
+    shipped: Option<Function>,
+    data: &Bound<'_, PyAny>,
+    awaited: bool,
+) -> PyResult<Encoded> {
+    let apart = shipped.is_some();
+    let encoded = core.face.encode.call1(py, (kind as u8, function, data, apart))?;
+    let (payload, memory): (PyBackedBytes, Vec<Bound<'_, PyAny>>) = encoded.extract(py)?;
+    let buffers = memory.iter().map(Held::get).collect::<PyResult<_>>()?;
+    Ok(Encoded { kind, function: shipped, payload, buffers, awaited })
+}
+
+/// Runs a call of a thread that works for this pool on that thread itself.
+fn in_place(
+    py: Python<'_>,
+    core: &Core,
+    function: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+) -> PyResult<Py<PyAny>> {
+    if core.queue.is_closed() && core.lifecycle.live() == 0 {
+        return Err(core.refusal(py));
+    }
+    let _running = core.stats.start();
+    let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
+    match call.run(py) {
+        Ok(value) => Ok(value),
+        Err(error) => Outcome::Raised(error).into_result(py, &core.face),
+    }
+}

@@ -1,0 +1,114 @@
+//! A task: what to run, where its outcome goes, and on whose behalf it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hypern_pool::{Mailbox, Promise};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::buffer::Held;
+use crate::context::Context;
+use crate::lineage::Lineage;
+use crate::outcome::Outcome;
+
+/// A callable that was pickled once and is sent at most once to each worker that needs it.
+#[pyclass(module = "hypern._core", frozen)]
+#[derive(Clone, Debug)]
+pub(crate) struct Function(Arc<Shipment>);
+
+/// The bytes of a [`Function`] and the number under which workers keep it.
+#[derive(Debug)]
+pub(crate) struct Shipment {
+    pub(crate) number: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[pymethods]
+impl Function {
+    #[new]
+    fn new(pickled: Vec<u8>) -> Self {
+        /// The last number given out; 0 means no function.
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        Self(Arc::new(Shipment { number, bytes: pickled }))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<hypern._core.Function {} of {} bytes>", self.0.number, self.0.bytes.len())
+    }
+}
+
+impl Function {
+    pub(crate) fn shipment(&self) -> &Arc<Shipment> {
+        &self.0
+    }
+}
+
+/// What to run, in the form that the backend of its pool takes.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A call in the main interpreter.
+    Call(Call),
+    /// Bytes for a guest.
+    Encoded(Encoded),
+}
+
+/// A callable with its arguments, in the main interpreter.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) function: Py<PyAny>,
+    pub(crate) args: Py<PyTuple>,
+    pub(crate) kwargs: Option<Py<PyDict>>,
+    pub(crate) context: Context,
+}
+
+impl Call {
+    /// Calls the function in the context of the task.
+    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        self.context.run(py, || self.function.bind(py).call(self.args.bind(py), kwargs).map(Bound::unbind))
+    }
+}
+
+/// A call in the form that crosses to a guest.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) kind: hypern_wire::Kind,
+    /// The function where it travels apart from the data; otherwise it is in the payload.
+    pub(crate) function: Option<Function>,
+    pub(crate) payload: PyBackedBytes,
+    pub(crate) buffers: Vec<Held>,
+    /// Whether a caller waits for this task alone, so that a few microseconds of looking for the reply are well spent.
+    pub(crate) awaited: bool,
+}
+
+/// Where the outcome goes.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// To the one caller that waits in `run`.
+    Promise(Arc<Promise<Outcome>>),
+    /// To a `concurrent.futures.Future`.
+    Future(Py<PyAny>),
+    /// To the caller that drives a batch.
+    Batch(Arc<Mailbox<Letter>>, usize),
+}
+
+/// The outcome of one chunk of a batch.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) index: usize,
+    pub(crate) outcome: Outcome,
+    /// How long it ran, for the size of the next chunks.
+    pub(crate) seconds: f64,
+}
+
+/// A task as it lies in the queue.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) work: Work,
+    pub(crate) reply: Reply,
+    /// The lineage of the thread that made the task.
+    pub(crate) lineage: Option<Arc<Lineage>>,
+}

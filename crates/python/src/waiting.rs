@@ -1,0 +1,47 @@
+//! Waiting without the interpreter, in pieces short enough for Ctrl-C.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::fork;
+
+/// The main thread looks for signals this often while it waits. Other threads never get any and wait without end.
+const SIGNAL_PERIOD: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Whether this thread handles signals, and the fork generation for which that was found out.
+    static HANDLES_SIGNALS: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+}
+
+/// Repeats `step` detached until it gives something. It gets the longest time that it may wait.
+///
+/// # Errors
+/// What a signal handler raised, `KeyboardInterrupt` for one.
+pub(crate) fn wait_detached<T: Send>(
+    py: Python<'_>,
+    mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
+) -> PyResult<T> {
+    let period = handles_signals(py)?.then_some(SIGNAL_PERIOD);
+    loop {
+        if let Some(value) = py.detach(|| step(period)) {
+            return Ok(value);
+        }
+        py.check_signals()?;
+    }
+}
+
+fn handles_signals(py: Python<'_>) -> PyResult<bool> {
+    let generation = fork::generation();
+    if let Some((known_for, handles)) = HANDLES_SIGNALS.get()
+        && known_for == generation
+    {
+        return Ok(handles);
+    }
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    let handles = main.eq(threading.call_method0("get_ident")?)?;
+    HANDLES_SIGNALS.set(Some((generation, handles)));
+    Ok(handles)
+}

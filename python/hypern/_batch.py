@@ -1,0 +1,110 @@
+"""Drives ``map`` and ``run_parallel``: hands out chunks, collects results, adapts the size of what comes next.
+
+The caller's thread pulls items from the iterable, never further ahead than two chunks for each worker, so an endless
+iterable ends with the first failure, and an isolated backend always has an encoded chunk waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
+from typing import Any, Protocol
+
+#: Work that a chunk should hold, in seconds: long against the hand-over, short against what a user notices.
+TARGET = 0.002
+#: Work that a chunk should hold at least when the end is near and the rest is spread over the workers.
+TAIL = 0.0005
+#: A chunk is at most this many times larger than the one before: one measurement of a cheap item proves little.
+GROWTH = 16
+#: Chunks handed out for each worker: one that it runs and one that waits for it.
+AHEAD = 2
+
+
+class Batch(Protocol):
+    """The chunks of one call; ``hypern._core.Batch`` or its like in a guest."""
+
+    def push(self, index: int, items: Sequence[Any], /) -> None: ...
+    def wait(self) -> list[tuple[int, list[Any], float]]: ...
+    def cancel(self) -> None: ...
+
+
+class Source:
+    """The items of an iterable, some at a time."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._sliceable = items if type(items) in (list, tuple, range) else None
+        self._iterator = iter(()) if self._sliceable is not None else iter(items)
+        self._length = len(self._sliceable) if self._sliceable is not None else None
+        self._taken = 0
+
+    def left(self) -> int | None:
+        """Return how many items are left, None where nobody knows."""
+        return None if self._length is None else self._length - self._taken
+
+    def take(self, count: int) -> Sequence[Any]:
+        """Return the next items, at most ``count``; none when there are no more."""
+        if self._sliceable is None:
+            return list(islice(self._iterator, count))
+        start = self._taken
+        items = self._sliceable[start : min(start + count, self._length or 0)]
+        self._taken = start + len(items)
+        return items
+
+
+class ChunkSize:
+    """How many items the next chunk holds: as asked for, or as measured."""
+
+    def __init__(self, asked: int, workers: int) -> None:
+        self._asked = asked
+        self._workers = workers
+        self._size = asked or 1
+        self._seconds_each = 0.0
+
+    def learn(self, items: int, seconds: float) -> None:
+        """Take note of how long a chunk ran."""
+        if items:
+            self._seconds_each = max(seconds / items, 1e-9)
+            if not self._asked:
+                self._size = max(1, min(round(TARGET / self._seconds_each), self._size * GROWTH))
+
+    def next(self, left: int | None) -> int:
+        """Return the size of the next chunk, ``left`` items being left."""
+        if self._asked or left is None:
+            return self._size
+        shared = -(-left // (AHEAD * self._workers))
+        least = round(TAIL / self._seconds_each) if self._seconds_each else 1
+        return max(1, min(self._size, max(shared, least)))
+
+
+def drive(
+    make_batch: Callable[[], Batch], items: Iterable[Any], *, workers: int, chunk_size: int
+) -> list[Any]:
+    """Run all items through a batch and return the results in the order of the items.
+
+    Raises what the first failing chunk raised, as soon as it is known; what was not started then is never run. An
+    error of the iterable itself is raised as it is.
+    """
+    source = Source(items)
+    size = ChunkSize(chunk_size, workers)
+    results: list[list[Any]] = []
+    open_chunks = 0
+    exhausted = False
+    batch = make_batch()
+    try:
+        while True:
+            while not exhausted and open_chunks < AHEAD * workers:
+                chunk = source.take(size.next(source.left()))
+                if not chunk:
+                    exhausted = True
+                    break
+                batch.push(len(results), chunk)
+                results.append([])
+                open_chunks += 1
+            if not open_chunks:
+                return list(chain.from_iterable(results))
+            for index, values, seconds in batch.wait():
+                results[index] = values
+                open_chunks -= 1
+                size.learn(len(values), seconds)
+    finally:
+        batch.cancel()

@@ -1,0 +1,94 @@
+"""A worker process's end of the socket to hypern. The format is in ``crates/wire/src/lib.rs``."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import NamedTuple
+
+HEADER = struct.Struct("<2sBxIQQ")
+MAGIC = b"HY"
+#: Bytes taken from the socket at once, so that a small frame costs one system call.
+GULP = 64 * 1024
+
+DEFINE = 5
+FORGET = 6
+READY = 7
+RETURNED = 8
+RAISED = 9
+SETUP = 10
+
+
+class Frame(NamedTuple):
+    """One frame as it was read."""
+
+    kind: int
+    function: int
+    payload: memoryview
+    buffers: list[bytearray]
+
+
+class Channel:
+    """Reads and writes frames on a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._received = b""
+
+    def receive(self) -> Frame | None:
+        """Return the next frame, None when hypern has closed its end."""
+        if not self._fill(HEADER.size):
+            return None
+        magic, kind, count, function, length = HEADER.unpack_from(self._received)
+        if magic != MAGIC:
+            raise ConnectionError(f"not a frame: it begins with {magic!r}")
+        self._fill(HEADER.size + 8 * count)
+        lengths = struct.unpack_from(f"<{count}Q", self._received, HEADER.size)
+        self._received = self._received[HEADER.size + 8 * count :]
+        payload = self._take(length)
+        return Frame(kind, function, payload, [self._take_writable(size) for size in lengths])
+
+    def send(self, kind: int, payload: bytes = b"", buffers: list[memoryview] | None = None) -> None:
+        """Write one frame."""
+        buffers = buffers or []
+        head = HEADER.pack(MAGIC, kind, len(buffers), 0, len(payload))
+        head += struct.pack(f"<{len(buffers)}Q", *(buffer.nbytes for buffer in buffers))
+        if not buffers and len(payload) < GULP:
+            self._write(memoryview(head + payload))
+        else:
+            for piece in (head, payload, *buffers):
+                self._write(memoryview(piece))
+
+    def _fill(self, size: int) -> bool:
+        """Have at least ``size`` bytes received; false if hypern closed its end before the first of them."""
+        while len(self._received) < size:
+            data = os.read(self.descriptor, GULP)
+            if not data:
+                if self._received:
+                    raise ConnectionError("the frame ends early")
+                return False
+            self._received = self._received + data if self._received else data
+        return True
+
+    def _take(self, size: int) -> memoryview:
+        if len(self._received) >= size:
+            data, self._received = self._received[:size], self._received[size:]
+            return memoryview(data)
+        return memoryview(self._take_writable(size))
+
+    def _take_writable(self, size: int) -> bytearray:
+        data = bytearray(size)
+        view = memoryview(data)
+        begun = min(size, len(self._received))
+        view[:begun] = self._received[:begun]
+        self._received = self._received[begun:]
+        while begun < size:
+            count = os.readv(self.descriptor, [view[begun:]])
+            if not count:
+                raise ConnectionError("the frame ends early")
+            begun += count
+        return data
+
+    def _write(self, data: memoryview) -> None:
+        while data:
+            data = data[os.write(self.descriptor, data) :]

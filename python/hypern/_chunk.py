@@ -1,0 +1,23 @@
+"""The calls of one chunk of a batch, in whatever place they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Call the function once. These numbers are ``hypern_wire::Kind``.
+CALL = 1
+#: Call the function with each item.
+EACH = 2
+#: Call the function with the elements of each item.
+STAR = 3
+#: Call the callables of ``(callable, args)`` or ``(callable, args, kwargs)``.
+CALLS = 4
+
+
+def run_chunk(kind: int, function: Any, items: Any) -> list[Any]:
+    """Make the calls of one chunk in order and return their results; the first that raises ends it."""
+    if kind == EACH:
+        return [function(item) for item in items]
+    if kind == STAR:
+        return [function(*item) for item in items]
+    return [call[0](*call[1]) if len(call) == 2 or not call[2] else call[0](*call[1], **call[2]) for call in items]

@@ -1,0 +1,281 @@
+"""``BlockingExecutor``: the face of a pool."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+from hypern import _guest, _pool
+from hypern._batch import drive
+from hypern._chunk import CALLS, EACH, STAR
+from hypern._future import Future
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Backend = Literal["auto", "threads", "processes"]
+#: One call of ``run_parallel``.
+Call = tuple[Callable[..., Any], Iterable[Any]] | tuple[Callable[..., Any], Iterable[Any], dict[str, Any] | None]
+
+BACKENDS = ("auto", "threads", "processes")
+#: Most workers of one pool: far over what a machine has cores for, and under what exhausts it.
+MAX_THREADS = 4096
+#: Address space for the stack of each worker. CPython up to 3.13 overruns 2 MiB at its default recursion limit.
+DEFAULT_STACK = 16 * 1024 * 1024
+#: With less, an ordinary recursion inside C code crashes the process.
+LEAST_STACK = 256 * 1024
+
+
+class BlockingExecutor(Executor):
+    """A pool of Rust threads that run Python callables.
+
+    ``max_threads`` is the number of workers, 0 for the CPUs that this process may use; ``max_workers`` is another
+    spelling of it. ``queue_size`` is how many accepted tasks may wait to be started, 0 for any number; a call that
+    finds the queue full waits.
+
+    ``backend`` says where tasks run: ``"threads"`` in this interpreter, sharing its memory, in parallel on
+    free-threaded builds and taking turns elsewhere; ``"processes"`` in one child process for each worker, in parallel
+    everywhere, with arguments and results passed by value. ``"auto"`` means threads in this version.
+
+    ``stack_size`` is the address space for the stack of each worker in bytes, 0 for 16 MiB or what
+    ``threading.stack_size`` says. Workers are named ``{thread_name_prefix}-{number}``. ``initializer(*initargs)`` is
+    called once in each worker; if it raises, the pool is broken.
+
+    All methods may be called from any thread. Called from a task of the same executor, ``run_sync`` runs its callable
+    in place, and ``map`` and ``run_parallel`` work on their own items, so nested calls never wait for themselves.
+
+    Raises ValueError and TypeError for arguments that make no sense, OSError where the system refuses threads, and
+    ShutdownError while the interpreter exits.
+
+    >>> with BlockingExecutor(max_threads=2) as executor:
+    ...     executor.run_sync(sum, [1, 2, 3])
+    6
+    """
+
+    def __init__(
+        self,
+        max_threads: int = 0,
+        queue_size: int = 0,
+        *,
+        backend: Backend = "auto",
+        stack_size: int = 0,
+        thread_name_prefix: str = "hypern",
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        max_workers: int | None = None,
+    ) -> None:
+        if max_workers is not None:
+            if max_threads:
+                raise TypeError("max_threads and max_workers are two spellings of one argument; give one of them")
+            max_threads = max_workers
+        if backend not in BACKENDS:
+            raise ValueError(_no_such_backend(backend))
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
+        if not isinstance(thread_name_prefix, str):
+            raise TypeError(f"thread_name_prefix must be a str, not {type(thread_name_prefix).__name__}")
+        if "\0" in thread_name_prefix:
+            raise ValueError("thread_name_prefix must not hold a null character")
+        self._settings = _pool.Settings(
+            backend=backend,
+            workers=_count("max_threads", max_threads, MAX_THREADS) or default_workers(),
+            queue_size=_count("queue_size", queue_size, sys.maxsize),
+            stack_size=_stack_size(stack_size),
+            thread_name_prefix=thread_name_prefix,
+            initializer=initializer,
+            initargs=tuple(initargs),
+        )
+        self._max_workers = self._settings.workers
+        self._pool: Any = _pool.open_pool(self._settings)
+        _pool.track(self)
+
+    def run_sync(self, callable: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``callable(*args, **kwargs)`` on a worker, wait for it, and return its result.
+
+        Other Python threads run while this one waits; Ctrl-C ends the wait, and the task where it has not started.
+
+        Raises an exception that is both what the callable raised and a TaskError; ShutdownError if the executor is
+        shut down; WorkerCrashed, TransferError and BrokenPool as their names say.
+        """
+        return self._pool.run(callable, args, kwargs or None)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Hand ``fn(*args, **kwargs)`` to a worker and return its future at once; wait where the queue is full.
+
+        The future holds what the callable raised, as it was raised.
+
+        Raises ShutdownError if the executor is shut down, BrokenPool if it is broken.
+        """
+        future: Future[T] = Future()
+        future._ticket = self._pool.submit(future, fn, args, kwargs or None)
+        return future
+
+    def run_parallel(self, tasks: Iterable[Call]) -> list[Any]:
+        """Run ``(callable, args)`` and ``(callable, args, kwargs)`` tuples on the workers; return results in order.
+
+        Raises TypeError for anything else before a task has run; otherwise as ``map`` does.
+        """
+        calls = list(tasks)
+        for index, call in enumerate(calls):
+            if type(call) is not tuple or len(call) != 2 or type(call[1]) is not tuple:
+                calls[index] = _checked_call(index, call)
+        return self._drive(CALLS, run_call, calls, 0)
+
+    def map(  # type: ignore[override]
+        self, callable: Callable[..., T], /, *iterables: Any, chunk_size: int = 0, chunksize: int | None = None
+    ) -> list[T]:
+        """Return ``[callable(item) for item in iterable]``, computed on the workers; several iterables go in step.
+
+        The iterables are pulled in the calling thread as workers need items. ``chunk_size`` (or ``chunksize``, or an
+        int as last positional argument) is the number of items that a worker takes at once; 0 adapts it to their cost.
+
+        After the first failure nothing more is handed out, and an exception that is both what the callable raised and
+        a TaskError is raised at once; chunks that run then finish unseen. Raises ShutdownError, WorkerCrashed,
+        TransferError and BrokenPool as ``run_sync`` does.
+        """
+        if len(iterables) > 1 and type(iterables[-1]) is int:
+            *rest, chunk_size = iterables
+            iterables = tuple(rest)
+        if not iterables:
+            raise TypeError("map() needs at least one iterable")
+        size = _count("chunk_size", chunk_size if chunksize is None else chunksize, sys.maxsize)
+        if len(iterables) == 1:
+            return self._drive(EACH, callable, iterables[0], size)
+        return self._drive(STAR, callable, zip(*iterables, strict=False), size)
+
+    def active_threads(self) -> int:
+        """Return the number of workers that live, busy or not."""
+        return self._pool.live()
+
+    def pool_size(self) -> int:
+        """Return the number of workers that the executor was made with."""
+        return self._settings.workers
+
+    def pending_tasks(self) -> int:
+        """Return the number of tasks accepted and not started; a chunk of ``map`` counts as one."""
+        return self._pool.pending()
+
+    def is_running(self) -> bool:
+        """Tell whether the executor accepts tasks."""
+        return self._pool.is_open()
+
+    def shutdown(  # type: ignore[override]
+        self, wait: bool = True, timeout_secs: float | None = 30.0, *, cancel_futures: bool = False
+    ) -> None:
+        """Accept nothing more, and finish what was accepted.
+
+        With ``wait``, return when all workers have ended, or after ``timeout_secs`` seconds (None: no limit); tasks
+        that run then go on. With ``cancel_futures``, tasks that have not started are cancelled. May be called again,
+        also from a task or a callback of the executor, where it does not wait.
+        """
+        pool = self._pool
+        pool.close(cancel_futures)
+        if wait and not pool.is_current():
+            pool.wait_ended(timeout_secs)
+
+    def __enter__(self) -> Self:
+        """Return the executor itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shut down and wait until all accepted tasks have finished, however long that takes."""
+        self.shutdown(timeout_secs=None)
+
+    def __repr__(self) -> str:
+        settings = self._settings
+        return (
+            f"BlockingExecutor(max_threads={settings.workers}, backend={settings.backend!r}, "
+            f"active={self.active_threads()}, pending={self.pending_tasks()}, running={self.is_running()})"
+        )
+
+    def __reduce__(self) -> Any:
+        """Cross to a guest, where an executor runs calls in place."""
+        return _rebuild_in_guest, (self._settings.workers,)
+
+    def __del__(self) -> None:
+        """Let the workers end when nobody can give them tasks; accepted ones are finished."""
+        pool = self.__dict__.get("_pool")
+        if pool is not None and type(pool) is not _pool.ReopenedLater:
+            pool.close(False)
+
+    def _drive(self, kind: int, function: Any, items: Iterable[Any], chunk_size: int) -> list[Any]:
+        make_batch = partial(self._pool.batch, kind, function)
+        return drive(make_batch, items, workers=self._settings.workers, chunk_size=chunk_size)
+
+    def _reopen_later(self) -> None:
+        if self._pool.is_open():
+            self._pool = _pool.ReopenedLater(self)
+
+
+def run_call(*call: Any) -> None:
+    """Name the function of a batch of calls in error messages; the calls carry their own."""
+
+
+def default_workers() -> int:
+    """Return the number of CPUs that this process may use: affinity, cgroup quota, PYTHON_CPU_COUNT; at least 1."""
+    if _guest.is_guest():
+        return 1
+    from hypern import _core
+
+    told: int | None = getattr(os, "process_cpu_count", os.cpu_count)()
+    return max(1, min(_core.cpu_limit(), told or 1))
+
+
+def _rebuild_in_guest(workers: int) -> BlockingExecutor:
+    if not _guest.is_guest():
+        raise TypeError("a BlockingExecutor can be sent to a worker only, where it runs calls in place")
+    return BlockingExecutor(max_threads=workers)
+
+
+def _count(name: str, value: Any, most: int) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not bool")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
+    if not 0 <= number <= most:
+        raise ValueError(f"{name} must be between 0 (choose for me) and {most}, not {number}")
+    return number
+
+
+def _stack_size(value: Any) -> int:
+    size = _count("stack_size", value, sys.maxsize // 2)
+    if size == 0:
+        return threading.stack_size() or DEFAULT_STACK
+    if size < LEAST_STACK:
+        raise ValueError(f"stack_size must be 0 or at least {LEAST_STACK} bytes, not {size}")
+    return size
+
+
+def _no_such_backend(backend: Any) -> str:
+    if backend == "interpreters":
+        return "backend 'interpreters' is not there yet; use backend='processes', which is parallel on every Python"
+    return f"there is no backend {backend!r}; choose one of {', '.join(map(repr, BACKENDS))}"
+
+
+def _checked_call(index: int, call: Any) -> tuple[Any, ...]:
+    form = "must be (callable, args) or (callable, args, kwargs)"
+    if not isinstance(call, (tuple, list)) or len(call) not in (2, 3):
+        raise TypeError(f"task {index} {form}, not {call!r:.100}")
+    function, args, *rest = call
+    kwargs = rest[0] if rest else None
+    if not callable(function):
+        raise TypeError(f"task {index} {form}; its first element is a {type(function).__name__}")
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise TypeError(f"task {index} {form}; its args are a {type(args).__name__}, not a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError(f"task {index} {form}; its kwargs are a {type(kwargs).__name__}, not a dict")
+    return (function, tuple(args), kwargs) if kwargs else (function, tuple(args))

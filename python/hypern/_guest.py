@@ -1,0 +1,168 @@
+"""The Python side of a worker process: receives calls, makes them, sends back what came of them.
+
+Started by the core as ``python -c ...``; ends when hypern closes the channel, or at once when hypern is gone.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import pickle
+import select
+import signal
+import sys
+from typing import Any, NamedTuple
+
+from hypern import _channel, _wire
+from hypern._chunk import CALL, run_chunk
+from hypern.errors import TransferError
+
+#: What ``python -c`` is given; the argument is the folder that holds the package.
+BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from hypern._guest import main; main()"
+
+_inside = False
+
+
+class Setup(NamedTuple):
+    """What a worker process takes over from the process that started it."""
+
+    path: list[str]
+    argv: list[str]
+    recursion_limit: int
+    #: Pickled ``(initializer, initargs)``, None where there is none.
+    initializer: bytes | None
+
+
+def is_guest() -> bool:
+    """Tell whether this is a worker process (or another isolated place) of hypern."""
+    return _inside
+
+
+def main() -> None:
+    """Live the life of a worker process."""
+    global _inside
+    _inside = True
+    channel = _channel.Channel(_take_stdin())
+    _thread.start_new_thread(_end_with_parent, (channel.descriptor,))
+    # Ctrl-C reaches the whole foreground group; what it stops is the caller's to say. A handler and not SIG_IGN, which
+    # programs that tasks start would inherit.
+    signal.signal(signal.SIGINT, _pass_over)
+    frame = channel.receive()
+    if frame is None:
+        return
+    try:
+        _set_up(Setup(*pickle.loads(frame.payload)))
+    except BaseException as error:
+        channel.send(_channel.RAISED, _wire.encode_error(error))
+        return
+    channel.send(_channel.READY)
+    del frame
+    _serve(channel)
+
+
+def _set_up(setup: Setup) -> None:
+    sys.path[:] = setup.path
+    sys.argv[:] = setup.argv
+    sys.setrecursionlimit(setup.recursion_limit)
+    if setup.initializer is not None:
+        initializer, initargs = pickle.loads(setup.initializer)
+        initializer(*initargs)
+
+
+def _serve(channel: _channel.Channel) -> None:
+    pid = os.getpid()
+    functions: dict[int, Any] = {}
+    while (frame := channel.receive()) is not None:
+        kind = frame.kind
+        if kind == _channel.DEFINE:
+            functions[frame.function] = _Undecoded(bytes(frame.payload))
+            continue
+        if kind == _channel.FORGET:
+            functions.pop(frame.function, None)
+            continue
+        reply = _run(kind, functions, frame)
+        # No name keeps the arguments of this task alive while the next one is awaited.
+        del frame
+        if os.getpid() != pid:
+            # A child that the task forked and that came back from it: this channel is its parent's.
+            os._exit(0)
+        channel.send(*reply)
+        del reply
+
+
+class _Undecoded(bytes):
+    """A function that no call has asked for yet: an error in rebuilding it belongs to that call."""
+
+
+def _run(
+    kind: int, functions: dict[int, Any], frame: _channel.Frame
+) -> tuple[int, bytes] | tuple[int, bytes, list[memoryview]]:
+    try:
+        function, data = _decode_call(functions, frame)
+        if kind == CALL:
+            args, kwargs = data
+            result = function(*args, **kwargs) if kwargs else function(*args)
+        else:
+            result = run_chunk(kind, function, data)
+        del function, data
+        return _channel.RETURNED, *_encode_result(result)
+    except BaseException as error:
+        return _channel.RAISED, _wire.encode_error(error)
+    finally:
+        _flush()
+
+
+def _decode_call(functions: dict[int, Any], frame: _channel.Frame) -> tuple[Any, Any]:
+    number = frame.function
+    what = "the callable"
+    try:
+        if not number:
+            what = "the callable or its arguments"
+            return pickle.loads(frame.payload, buffers=frame.buffers)
+        function = functions[number]
+        if type(function) is _Undecoded:
+            function = functions[number] = pickle.loads(function)
+        what = "an argument"
+        return function, pickle.loads(frame.payload, buffers=frame.buffers)
+    except BaseException as error:
+        raise TransferError(f"{what} cannot be rebuilt in the worker process: {_wire.describe(error)}") from error
+
+
+def _encode_result(result: Any) -> tuple[bytes, list[memoryview]]:
+    try:
+        return _wire.dumps(_wire.lighten(result))
+    except BaseException as error:
+        kind = type(result).__qualname__
+        raise TransferError(
+            f"the result (a {kind}) cannot be sent back from the worker process: {_wire.describe(error)}; "
+            "return what it is made of instead, or use backend='threads', which shares memory"
+        ) from error
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: S112 - None, closed, or replaced by the task: nothing of ours to flush.
+            continue
+
+
+def _take_stdin() -> int:
+    """Move the channel away from descriptor 0, where tasks expect an input that is empty."""
+    descriptor = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return descriptor
+
+
+def _end_with_parent(descriptor: int) -> None:
+    """End this process as soon as the other end of the channel is gone, also in the middle of a task."""
+    hangup = select.poll()
+    hangup.register(descriptor, 0)
+    hangup.poll()
+    os._exit(1)
+
+
+def _pass_over(number: int, frame: Any) -> None:
+    pass

@@ -1,0 +1,94 @@
+"""The pool of an executor inside a guest: it has no workers and runs each call where it is made.
+
+A module that makes an executor when it is imported can therefore be imported by a worker, and a task may call the
+executor it runs on: the cores are already in use by the workers outside.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from hypern._chunk import run_chunk
+from hypern.errors import as_task_error, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypern._future import Future
+
+
+class InPlacePool:
+    """Has the outside of ``hypern._core.Pool``."""
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        self._check_open()
+        try:
+            return function(*args, **(kwargs or {}))
+        except BaseException as error:
+            raise as_task_error(error)  # noqa: B904 - it has its cause.
+
+    def submit(
+        self, future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> None:
+        self._check_open()
+        future.set_running_or_notify_cancel()
+        try:
+            result = function(*args, **(kwargs or {}))
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def batch(self, kind: int, function: Any) -> InPlaceBatch:
+        self._check_open()
+        return InPlaceBatch(kind, function)
+
+    def is_current(self) -> bool:
+        return True
+
+    def close(self, cancel: bool) -> None:
+        self._open = False
+
+    def wait_ended(self, timeout: float | None) -> bool:
+        return True
+
+    def live(self) -> int:
+        return 0
+
+    def pending(self) -> int:
+        return 0
+
+    def is_open(self) -> bool:
+        return self._open
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise refused(None)
+
+
+class InPlaceBatch:
+    """Has the outside of ``hypern._core.Batch``; a chunk is done when it has been pushed."""
+
+    def __init__(self, kind: int, function: Any) -> None:
+        self._kind = kind
+        self._function = function
+        self._done: list[tuple[int, list[Any], float]] = []
+
+    def push(self, index: int, items: Any) -> None:
+        began = time.perf_counter()
+        try:
+            results = run_chunk(self._kind, self._function, items)
+        except BaseException as error:
+            raise as_task_error(error)  # noqa: B904 - it has its cause.
+        self._done.append((index, results, time.perf_counter() - began))
+
+    def wait(self) -> list[tuple[int, list[Any], float]]:
+        done, self._done = self._done, []
+        return done
+
+    def cancel(self) -> None:
+        self._done.clear()

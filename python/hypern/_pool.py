@@ -1,0 +1,228 @@
+"""Opens pools of the native core, and sees them through fork and interpreter exit."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypern import _gil, _guest, _wire, errors
+from hypern._chunk import run_chunk
+from hypern._in_place import InPlacePool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypern import _core
+    from hypern._executor import BlockingExecutor
+
+    Pool = _core.Pool | InPlacePool
+
+#: How long tasks that were asked to give up may take before the process ends without them, in seconds.
+GRACE = 2.0
+
+_log = logging.getLogger("hypern")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an executor was asked for, checked and completed."""
+
+    backend: str
+    workers: int
+    queue_size: int
+    stack_size: int
+    thread_name_prefix: str
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Face:
+    """The callables that the core asks of this side; see ``crates/python/src/face.rs``."""
+
+    enter: Callable[[int], None]
+    leave: Callable[[], None]
+    failed: Callable[[BaseException], None]
+    task_error: Callable[[BaseException], BaseException] = errors.as_task_error
+    refused: Callable[[str | None], Exception] = errors.refused
+    crashed: Callable[[int, int | None, str], Exception] = errors.crashed
+    run_chunk: Callable[[int, Any, Any], list[Any]] = run_chunk
+    ship: Callable[[Any], Any] = _wire.ship
+    encode: Callable[[int, Any, Any, bool], Any] = _wire.encode
+    decode: Callable[[Any, list[Any]], Any] = _wire.decode
+    decode_error: Callable[[Any, list[Any]], BaseException] = _wire.decode_error
+
+
+def open_pool(settings: Settings) -> Pool:
+    """Start the workers; in a guest, a pool that has none.
+
+    Raises ShutdownError while the interpreter exits, OSError where the system refuses threads.
+    """
+    if _guest.is_guest():
+        return InPlacePool()
+    from hypern import _core
+
+    _lifetime.begin()
+    backend = "threads" if settings.backend == "auto" else settings.backend
+    if backend == "threads":
+        _gil.warn_if_turned_on()
+    pool = _core.Pool(
+        backend=backend,
+        workers=settings.workers,
+        queue_size=settings.queue_size,
+        stack_size=settings.stack_size,
+        thread_name_prefix=settings.thread_name_prefix,
+        face=Face(_make_enter(settings), _leave, _log_failure),
+        command=_command() if backend == "processes" else [],
+        setup=_setup(settings) if backend == "processes" else b"",
+    )
+    _lifetime.add(pool)
+    return pool
+
+
+def _make_enter(settings: Settings) -> Callable[[int], None]:
+    def enter(index: int) -> None:
+        threading.current_thread().name = f"{settings.thread_name_prefix}-{index}"
+        if settings.initializer is not None:
+            settings.initializer(*settings.initargs)
+
+    return enter
+
+
+def _leave() -> None:
+    """Forget the entry that ``threading`` made for this worker; before 3.13 it would stay for ever."""
+    active: dict[int, threading.Thread] = getattr(threading, "_active", {})
+    active.pop(threading.get_ident(), None)
+
+
+def _log_failure(error: BaseException) -> None:
+    _log.critical("hypern: a worker cannot work and its pool is broken", exc_info=error)
+
+
+def _command() -> list[str]:
+    """Return how a worker process is started: this interpreter with its flags."""
+    if not sys.executable:
+        raise RuntimeError("sys.executable is empty, so no worker process can be started; use backend='threads'")
+    # The flags that reproduce this interpreter's settings; multiprocessing uses the same function.
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [sys.executable, *flags, "-c", _guest.BOOTSTRAP, str(Path(__file__).resolve().parent.parent)]
+
+
+def _setup(settings: Settings) -> bytes:
+    initializer = None
+    if settings.initializer is not None:
+        import cloudpickle
+
+        try:
+            initializer = cloudpickle.dumps((settings.initializer, settings.initargs))
+        except Exception as error:
+            raise errors.TransferError(
+                f"the initializer or its arguments cannot be sent to a worker process: {_wire.describe(error)}"
+            ) from error
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    argv = [str(argument) for argument in getattr(sys, "argv", [])]
+    payload, _ = _wire.dumps(tuple(_guest.Setup(path, argv, sys.getrecursionlimit(), initializer)))
+    return payload
+
+
+class _Lifetime:
+    """The pools and executors of this process, for fork and exit.
+
+    The collections are changed by whoever opens a pool and replaced in a forked child; single operations on them are
+    atomic in the interpreter.
+    """
+
+    def __init__(self) -> None:
+        self._pools: set[_core.Pool] = set()
+        self.executors: weakref.WeakSet[BlockingExecutor] = weakref.WeakSet()
+        self._begun = False
+        self._ended = False
+
+    def begin(self) -> None:
+        """Register with the interpreter, once."""
+        if self._ended:
+            raise errors.ShutdownError("the interpreter is shutting down: hypern is shut down and makes no pools")
+        if self._begun:
+            return
+        # Before the interpreter joins its own threads, as concurrent.futures does it: tasks still find it whole.
+        register = getattr(threading, "_register_atexit", atexit.register)
+        try:
+            register(self._end)
+        except RuntimeError as error:
+            raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_afresh)
+        self._begun = True
+
+    def add(self, pool: _core.Pool) -> None:
+        """Keep a pool in sight until its workers have ended."""
+        for other in [other for other in self._pools if not other.is_open() and not other.live()]:
+            self._pools.discard(other)
+        self._pools.add(pool)
+
+    def _end(self) -> None:
+        """Finish accepted tasks at interpreter exit; give up on them where that is interrupted (Ctrl-C)."""
+        self._ended = True
+        pools = list(self._pools)
+        for pool in pools:
+            pool.close(False)
+        try:
+            for pool in pools:
+                pool.wait_ended(None)
+        except BaseException:
+            for pool in pools:
+                pool.close(True)
+                pool.interrupt()
+            if not all([pool.wait_ended(GRACE) for pool in pools]):
+                # A task that cannot be stopped would be torn down with the interpreter around it, which crashes.
+                _flush_and_exit(130)
+            raise
+
+    def _start_afresh(self) -> None:
+        """In a forked child: forget threads that do not exist here; pools are opened anew when they are used."""
+        from hypern import _core
+
+        _core.after_fork_in_child()
+        pools, self._pools = self._pools, set()
+        for executor in list(self.executors):
+            executor._reopen_later()
+        for pool in pools:
+            pool.abandon()
+            # Never dropped: its locks may be held by threads that do not exist here.
+            _abandoned.append(pool)
+
+
+_abandoned: list[Any] = []
+_lifetime = _Lifetime()
+track = _lifetime.executors.add
+
+
+def _flush_and_exit(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: S112 - closed or missing: nothing to flush.
+            continue
+    os._exit(code)
+
+
+class ReopenedLater:
+    """Stands for the pool of an executor in a forked child until it is used."""
+
+    def __init__(self, executor: BlockingExecutor) -> None:
+        self._executor = weakref.ref(executor)
+
+    def __getattr__(self, name: str) -> Any:
+        executor = self._executor()
+        if executor is None:
+            raise AttributeError(name)
+        executor._pool = open_pool(executor._settings)
+        return getattr(executor._pool, name)

@@ -1,0 +1,431 @@
+"""What crosses between this process and a worker process, as bytes: functions, data, exceptions.
+
+Pickle 5 is tried first because it is fast; cloudpickle takes over for what pickle refuses (lambdas, closures, local
+classes) and for everything that lives in ``__main__``, which a worker does not have. Memory of large buffers is left
+where it is and sent beside the pickle.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import traceback
+import weakref
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hypern._chunk import CALL
+from hypern.errors import TaskError, TransferError, restore_state, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hypern._core import Function
+
+PROTOCOL = 5
+#: Buffers from this size on travel beside the pickle; smaller ones are cheaper inside.
+LARGE = 64 * 1024
+
+
+# Data
+
+
+class _LargeBytes:
+    """Stands for a ``bytes`` object whose memory travels beside the pickle."""
+
+    def __init__(self, value: bytes) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (pickle.PickleBuffer(self.value),)
+
+
+def lighten(value: Any) -> Any:
+    """Replace a large ``bytes`` object, which pickle would copy, by something that travels beside the pickle."""
+    return _LargeBytes(value) if type(value) is bytes and len(value) >= LARGE else value
+
+
+def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
+    """Return ``value`` as a pickle and the buffers that it refers to."""
+    buffers: list[memoryview] = []
+
+    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # Not contiguous: only its own reducer knows how to write it.
+            return True
+        if raw.nbytes < LARGE:
+            return True
+        buffers.append(raw)
+        return False
+
+    try:
+        payload = pickle.dumps(value, PROTOCOL, buffer_callback=keep_inside)
+        if b"__main__" not in payload:
+            return payload, buffers
+    except (pickle.PicklingError, AttributeError, TypeError):
+        pass
+    import cloudpickle
+
+    buffers.clear()
+    return cloudpickle.dumps(value, PROTOCOL, buffer_callback=keep_inside), buffers
+
+
+def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview]]:
+    """Encode a call or a chunk of calls; ``data`` is ``(args, kwargs)`` or the items of the chunk.
+
+    Raises TransferError, which names the argument that cannot cross.
+    """
+    if kind == CALL:
+        args, kwargs = data
+        data = tuple(map(lighten, args)), kwargs
+    try:
+        return dumps(data if apart else (function, data))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _transfer_error(kind, function, data, apart, error) from error
+
+
+def decode(payload: Any, buffers: list[Any]) -> Any:
+    """Return the object that crossed. Raises TransferError where it cannot be rebuilt here."""
+    try:
+        return pickle.loads(payload, buffers=buffers)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise TransferError(f"the result of the task cannot be rebuilt in this process: {describe(error)}") from error
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as ``type: message``."""
+    try:
+        return f"{type(error).__qualname__}: {error}"
+    except Exception:  # A ``__str__`` of its own that fails.
+        return type(error).__qualname__
+
+
+def _transfer_error(kind: int, function: Any, data: Any, apart: bool, error: BaseException) -> TransferError:
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    advice = "pass what it is made of instead, or use backend='threads', which shares memory"
+    for place, value in _places(kind, function, data, apart):
+        try:
+            dumps(value)
+        except BaseException as cause:
+            what = f"{place} of {name!r} (a {type(value).__qualname__})" if place else f"the callable {name!r}"
+            return TransferError(f"{what} cannot be sent to a worker process: {describe(cause)}; {advice}")
+    return TransferError(f"a call of {name!r} cannot be sent to a worker process: {describe(error)}; {advice}")
+
+
+def _places(kind: int, function: Any, data: Any, apart: bool) -> Iterator[tuple[str, Any]]:
+    if not apart:
+        yield "", function
+    if kind == CALL:
+        args, kwargs = data
+        yield from ((f"argument {index + 1}", value) for index, value in enumerate(args))
+        yield from ((f"argument {name!r}", value) for name, value in (kwargs or {}).items())
+    else:
+        yield from ((f"an item at place {index + 1} of a chunk", value) for index, value in enumerate(data))
+
+
+# Functions
+
+
+class _Shipped:
+    """A function in the form that crosses, and what must still be so for that form to be right."""
+
+    __slots__ = ("captured", "function", "pickled", "reference")
+
+    def __init__(
+        self, reference: weakref.ref[Any], function: Function, pickled: bytes, captured: list[_Capture] | None
+    ) -> None:
+        self.reference = reference
+        self.function = function
+        self.pickled = pickled
+        #: None where something that can change was captured: the function is pickled anew for each call.
+        self.captured = captured
+
+    def holds(self) -> bool:
+        captured = self.captured
+        return captured is not None and all(capture.holds() for capture in captured)
+
+
+_shipped: dict[int, _Shipped] = {}
+
+
+def ship(function: Any) -> Function | None:
+    """Return the callable in the form that is sent once to each worker, None where it travels with its arguments.
+
+    Functions, built-in functions and classes are sent once. What they captured is part of that form, so it is made
+    anew when a captured value is another one than last time, or could have changed inside.
+    """
+    known = _shipped.get(id(function))
+    if known is not None and known.reference() is function:
+        if known.holds():
+            return known.function
+    elif not isinstance(function, (FunctionType, type)) and not _is_plain_builtin(function):
+        return None
+    else:
+        known = None
+    return _ship_anew(function, known)
+
+
+def _ship_anew(function: Any, known: _Shipped | None) -> Function:
+    from hypern._core import Function
+
+    try:
+        pickled, captured = _pickle_function(function)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _transfer_error(CALL, function, ((), None), False, error) from error
+    if known is not None and known.pickled == pickled:
+        known.captured = captured
+        return known.function
+    key = id(function)
+    reference = weakref.ref(function, lambda _: _shipped.pop(key, None))
+    entry = _Shipped(reference, Function(pickled), pickled, captured)
+    _shipped[key] = entry
+    return entry.function
+
+
+def _is_plain_builtin(function: Any) -> bool:
+    return isinstance(function, BuiltinFunctionType) and (
+        function.__self__ is None or isinstance(function.__self__, ModuleType)
+    )
+
+
+def _pickle_function(function: Any) -> tuple[bytes, list[_Capture] | None]:
+    found = _look_up(function)
+    if found is function:
+        return pickle.dumps(function, PROTOCOL), []
+    if found is not None:
+        return pickle.dumps(_Decorated(function.__module__, function.__qualname__), PROTOCOL), []
+    if isinstance(function, BuiltinFunctionType):
+        return pickle.dumps(function, PROTOCOL), []
+    import cloudpickle
+
+    pickled = cloudpickle.dumps(function, PROTOCOL)
+    return pickled, _captures(function)
+
+
+class _Decorated:
+    """Refers to the function inside the decorated one of that name, as ``functools.wraps`` leaves it."""
+
+    def __init__(self, module: str, qualname: str) -> None:
+        self.name = module, qualname
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _inside_decorated, self.name
+
+
+def _inside_decorated(module: str, qualname: str) -> Any:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found.__wrapped__
+
+
+def _look_up(function: Any) -> Any:
+    """Return what a worker that imports the function's module finds under its name; None if that is no help.
+
+    That is the function itself, or a wrapper of ``@blocking`` around it.
+    """
+    module = getattr(function, "__module__", None)
+    if module is None or module == "__main__" or "<locals>" in function.__qualname__:
+        return None
+    found: Any = sys.modules.get(module)
+    for name in function.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is function or (getattr(found, "__blocking__", False) and found.__wrapped__ is function):
+        return found
+    return None
+
+
+class _Capture:
+    """What one function reads from outside, as it was when the function was pickled."""
+
+    __slots__ = ("cells", "code", "defaults", "function", "keywords", "values")
+
+    def __init__(self, function: FunctionType) -> None:
+        self.function = weakref.ref(function)
+        self.code = function.__code__
+        self.defaults = function.__defaults__
+        self.keywords = dict(function.__kwdefaults__ or {})
+        self.cells = [(cell, _contents(cell)) for cell in function.__closure__ or ()]
+        namespace = function.__globals__
+        self.values = [(name, namespace.get(name, _MISSING)) for name in sorted(_names(function.__code__))]
+
+    def reached(self) -> Iterator[Any]:
+        yield from self.defaults or ()
+        yield from self.keywords.values()
+        yield from (value for _, value in self.cells)
+        yield from (value for _, value in self.values)
+
+    def holds(self) -> bool:
+        function = self.function()
+        if (
+            function is None
+            or function.__code__ is not self.code
+            or function.__defaults__ is not self.defaults
+            or (function.__kwdefaults__ or {}) != self.keywords
+        ):
+            return False
+        namespace = function.__globals__
+        return all(_contents(cell) is value for cell, value in self.cells) and all(
+            namespace.get(name, _MISSING) is value for name, value in self.values
+        )
+
+
+_MISSING: Any = object()
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # Not filled yet.
+        return _MISSING
+
+
+def _names(code: CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names(constant)
+    return names
+
+
+def _captures(function: Any) -> list[_Capture] | None:
+    """Return what the function and all that it reaches captured; None where that could change inside."""
+    if not isinstance(function, FunctionType):
+        return None
+    captures: list[_Capture] = []
+    seen: set[int] = set()
+    rest: list[Any] = [function]
+    while rest:
+        value = rest.pop()
+        if id(value) in seen or value is _MISSING or type(value) in _ATOMS or isinstance(value, ModuleType):
+            continue
+        seen.add(id(value))
+        if type(value) in (tuple, frozenset):
+            rest.extend(value)
+        elif isinstance(value, (FunctionType, type, BuiltinFunctionType)) and _look_up(value) is value:
+            continue
+        elif isinstance(value, FunctionType) and not value.__dict__:
+            capture = _Capture(value)
+            captures.append(capture)
+            rest.extend(capture.reached())
+        else:
+            return None
+    return captures
+
+
+# Exceptions
+
+
+def encode_error(error: BaseException) -> bytes:
+    """Encode what a task raised. Never fails: what cannot cross is replaced by words."""
+    text = "".join(_formatted(error))
+    record = {"type": type(error).__qualname__, "message": describe(error), "traceback": text, "exception": None}
+    for chained in (True, False):
+        try:
+            record["exception"] = _pickle_error(error, chained)
+            break
+        except BaseException:  # noqa: S112 - whatever the reducers of foreign objects do; the words remain.
+            continue
+    return pickle.dumps(record, PROTOCOL)
+
+
+def decode_error(payload: Any, buffers: list[Any]) -> BaseException:
+    """Return the exception that a task raised elsewhere, or a TaskError that tells of it in words."""
+    record = pickle.loads(payload, buffers=buffers)
+    if record["exception"] is not None:
+        try:
+            error = pickle.loads(record["exception"])
+            if isinstance(error, BaseException):
+                return error
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: S110 - the words tell what this could not.
+            pass
+    error = TaskError(record["message"])
+    error.add_note(f"The worker's traceback:\n{record['traceback']}")
+    return error
+
+
+def _formatted(error: BaseException) -> list[str]:
+    try:
+        return traceback.format_exception(type(error), error, _user_part(error.__traceback__))
+    except Exception:  # A ``__str__`` of its own that fails.
+        return traceback.format_tb(error.__traceback__)
+
+
+def _user_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without the frames of this package at its beginning."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("hypern._"):
+        trace = trace.tb_next
+    return trace
+
+
+def _pickle_error(error: BaseException, chained: bool) -> bytes:
+    import io
+
+    import cloudpickle
+
+    class ErrorPickler(cloudpickle.Pickler):
+        """Pickles exceptions by their state: no ``__init__`` is called when they are rebuilt."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, TracebackType):
+                return _rebuild_traceback, (_traceback_as_dict(obj),)
+            if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
+                return _new_exception, (type(obj), obj.args), _chained_state(obj, chained), None, None, _restore
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    ErrorPickler(file, PROTOCOL).dump(error)
+    return file.getvalue()
+
+
+def _reduces_itself(kind: type[BaseException]) -> bool:
+    """Tell whether a class written in Python says how its instances are pickled."""
+    hooks = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")
+    return any(isinstance(getattr(kind, hook, None), FunctionType) for hook in hooks)
+
+
+def _chained_state(error: BaseException, chained: bool) -> dict[str, Any]:
+    state = state_of(error)
+    if chained:
+        state["__cause__"] = error.__cause__
+        state["__context__"] = error.__context__
+        state["__suppress_context__"] = error.__suppress_context__
+    trace = _user_part(error.__traceback__)
+    if trace is not None:
+        state["__traceback__"] = trace
+    return state
+
+
+def _new_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
+
+def _restore(error: BaseException, state: dict[str, Any]) -> None:
+    restore_state(error, state)
+
+
+def _traceback_as_dict(trace: TracebackType) -> dict[str, Any]:
+    from tblib import Traceback
+
+    return Traceback(trace).to_dict()
+
+
+def _rebuild_traceback(data: dict[str, Any]) -> TracebackType:
+    from tblib import Traceback
+
+    make: Callable[[], TracebackType] = Traceback.from_dict(data).as_traceback
+    return make()

@@ -1,0 +1,174 @@
+"""What hypern raises, and how the error of a task reaches its caller.
+
+::
+
+    RuntimeError
+     ├── TaskError             a task raised; also an instance of what it raised, where the two can be combined
+     ├── ShutdownError         the executor is shut down
+     ├── WorkerCrashed         the worker process of this task died
+     ├── TransferError         something cannot cross to a worker process or back (also a TypeError)
+     └── concurrent.futures.BrokenExecutor
+          └── BrokenPool       the workers cannot be started, or their initializer failed
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import weakref
+from concurrent.futures import BrokenExecutor
+from types import MemberDescriptorType
+from typing import Any
+
+__all__ = ("BrokenPool", "ShutdownError", "TaskError", "TransferError", "WorkerCrashed")
+
+
+class TaskError(RuntimeError):
+    """A task raised; ``__cause__`` is what it raised, with its traceback.
+
+    ``run_sync``, ``map`` and ``run_parallel`` raise an instance of a class made of the task's exception type and of
+    this one, so that both ``except ValueError`` and ``except RuntimeError`` see it. Where no such class can be made
+    (``SystemExit``, ``KeyboardInterrupt`` and other exceptions that are no ``Exception``; types that refuse) it is a
+    plain ``TaskError`` with type name and message.
+    """
+
+
+class ShutdownError(RuntimeError):
+    """The executor accepts nothing any more because it is shut down."""
+
+
+class TransferError(TypeError, RuntimeError):
+    """A callable, an argument or a result cannot cross between this process and a worker."""
+
+
+class BrokenPool(BrokenExecutor):
+    """No worker can run anything: the initializer failed, or worker processes cannot be started."""
+
+
+class WorkerCrashed(RuntimeError):
+    """The worker process that ran the task died; only this task is lost.
+
+    ``pid`` is the process; ``exitcode`` is its exit code, or minus the number of the signal that killed it, or None.
+    """
+
+    def __init__(self, message: str, pid: int | None = None, exitcode: int | None = None) -> None:
+        super().__init__(message, pid, exitcode)
+        self.pid = pid
+        self.exitcode = exitcode
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def refused(reason: str | None) -> Exception:
+    """Make the error for a call to a pool that is shut down, or broken for ``reason``."""
+    if reason is None:
+        return ShutdownError("the executor is shut down and accepts no tasks; make a new BlockingExecutor")
+    return BrokenPool(f"the executor is broken and accepts no tasks: {reason}")
+
+
+def crashed(pid: int, exitcode: int | None, detail: str) -> WorkerCrashed:
+    """Make the error for a task whose worker process died."""
+    if exitcode is None:
+        how = "was lost"
+    elif exitcode < 0:
+        how = f"was killed by {_signal_name(-exitcode)}"
+    else:
+        how = f"ended with exit code {exitcode}"
+    message = f"worker process {pid} {how} while it ran the task"
+    return WorkerCrashed(f"{message}; {detail}" if detail else message, pid, exitcode)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def as_task_error(original: BaseException) -> BaseException:
+    """Make what the caller of a failed task sees; ``original`` is what the task raised."""
+    if isinstance(original, TaskError):
+        # From a nested call, or already put into words by a guest.
+        return original
+    error = _combined(original) if isinstance(original, Exception) else None
+    if error is None:
+        error = TaskError(f"{type(original).__qualname__}: {original}")
+        notes = getattr(original, "__notes__", None)
+        if notes:
+            error.__notes__ = list(notes)
+    error.__cause__ = original
+    return error
+
+
+def _combined(original: Exception) -> TaskError | None:
+    try:
+        kind = _combined_type(type(original))
+        error = kind.__new__(kind, *original.args)
+        copy_state(original, error)
+    except Exception:  # Whatever a foreign type does when it is subclassed or made anew.
+        return None
+    return error
+
+
+_combined_types: weakref.WeakValueDictionary[type[Exception], type[TaskError]] = weakref.WeakValueDictionary()
+_combined_types_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # A thread that does not exist in the child may hold it.
+    os.register_at_fork(after_in_child=_combined_types_lock._at_fork_reinit)  # type: ignore[attr-defined]
+
+
+def _combined_type(kind: type[Exception]) -> type[TaskError]:
+    """Return the class that is both ``kind`` and TaskError, made once while it is in use."""
+    if issubclass(TaskError, kind):
+        return TaskError
+    with _combined_types_lock:
+        combined = _combined_types.get(kind)
+        if combined is None:
+            names = {
+                "__module__": kind.__module__,
+                "__qualname__": kind.__qualname__,
+                "__doc__": kind.__doc__,
+                "__reduce_ex__": _reduce_combined,
+            }
+            combined = type(kind.__name__, (kind, TaskError), names)
+            _combined_types[kind] = combined
+    return combined
+
+
+def _reduce_combined(self: TaskError, protocol: int) -> tuple[Any, ...]:
+    return as_task_error, (self.__cause__,)
+
+
+def state_of(exception: BaseException) -> dict[str, Any]:
+    """Return what an exception holds besides its arguments: its attributes, slots and built-in fields."""
+    state = {
+        name: value
+        for kind in type(exception).__mro__
+        for name, member in vars(kind).items()
+        if isinstance(member, MemberDescriptorType) and not name.startswith("__")
+        if (value := _member(exception, member)) is not None
+    }
+    return state | getattr(exception, "__dict__", {})
+
+
+def restore_state(exception: BaseException, state: dict[str, Any]) -> None:
+    """Give ``exception`` what :func:`state_of` returned, passing over fields that only its class can write."""
+    for name, value in state.items():
+        try:
+            object.__setattr__(exception, name, list(value) if name == "__notes__" else value)
+        except (AttributeError, TypeError):
+            continue
+
+
+def copy_state(original: BaseException, copy: BaseException) -> None:
+    """Give ``copy`` all that ``original`` holds, without calling any ``__init__``."""
+    copy.args = original.args
+    restore_state(copy, state_of(original))
+
+
+def _member(exception: BaseException, member: MemberDescriptorType) -> Any:
+    try:
+        return member.__get__(exception)
+    except AttributeError:  # A slot that was never filled.
+        return None
