@@ -20,11 +20,15 @@ GROWTH = 16
 AHEAD = 2
 
 
+#: One chunk that is done: its index, its results or None, the seconds it ran, what it raised or None.
+Done = tuple[int, list[Any] | None, float, BaseException | None]
+
+
 class Batch(Protocol):
     """The chunks of one call; ``hypern._core.Batch`` or its like in a guest."""
 
     def push(self, index: int, items: Sequence[Any], /) -> None: ...
-    def wait(self) -> list[tuple[int, list[Any], float]]: ...
+    def wait(self) -> list[Done]: ...
     def cancel(self) -> None: ...
 
 
@@ -77,16 +81,18 @@ class ChunkSize:
 
 
 def drive(
-    make_batch: Callable[[], Batch], items: Iterable[Any], *, workers: int, chunk_size: int
+    make_batch: Callable[[], Batch], items: Iterable[Any], *, workers: int, chunk_size: int, finish: bool
 ) -> list[Any]:
     """Run all items through a batch and return the results in the order of the items.
 
-    Raises what the first failing chunk raised, as soon as it is known; what was not started then is never run. An
-    error of the iterable itself is raised as it is.
+    Raises what a failing chunk raised as soon as it is known, and never runs what was not started then; with
+    ``finish``, runs everything first and raises for the first chunk that failed. An error of the iterable itself is
+    raised as it is.
     """
     source = Source(items)
     size = ChunkSize(chunk_size, workers)
     results: list[list[Any]] = []
+    failures: dict[int, BaseException] = {}
     open_chunks = 0
     exhausted = False
     batch = make_batch()
@@ -101,10 +107,20 @@ def drive(
                 results.append([])
                 open_chunks += 1
             if not open_chunks:
-                return list(chain.from_iterable(results))
-            for index, values, seconds in batch.wait():
-                results[index] = values
+                break
+            for index, values, seconds, error in batch.wait():
                 open_chunks -= 1
-                size.learn(len(values), seconds)
+                if error is not None:
+                    failures[index] = error
+                    continue
+                results[index] = values or []
+                size.learn(len(results[index]), seconds)
+            if failures and not finish:
+                break
+        if failures:
+            raise failures[min(failures)]
+        return list(chain.from_iterable(results))
     finally:
         batch.cancel()
+        # The traceback of what is raised here refers to this frame.
+        failures.clear()

@@ -1,7 +1,7 @@
-"""The demo: parse and measure every Python file of the standard library, serially and on each pool, and check that all agree.
+"""The demo: parses and measures the standard library, serially and on each pool, and checks that all agree.
 
-A real job on real input, CPU-bound. It is no benchmark: one run per pool, opening and closing the pool included. Method and medians are
-in `benches/`.
+A real job on real input, CPU-bound. It is no benchmark: one run per pool, opening and closing the pool included.
+Method and medians are in ``benches/``.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ import sys
 import sysconfig
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from hypern import _executor, _info
 
-# A function as measured: line, qualified name, cyclomatic complexity, depth of nested blocks.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+#: A function as measured: line, qualified name, cyclomatic complexity, depth of nested blocks.
 Function = tuple[int, str, int, int]
 
 
 class Module(TypedDict):
-    """What is measured of one file. `error` names the exception of a file that does not parse, and is empty otherwise."""
+    """What is measured of one file. ``error`` names the exception of a file that does not parse; else it is empty."""
 
     path: str
     lines: int
@@ -40,7 +42,7 @@ class Module(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass over all files: who did it, how long it took by the clock and in CPU time of all processes, what came out."""
+    """One pass over all files: who did it, its time by the clock and in CPU time of all processes, what came out."""
 
     name: str
     seconds: float
@@ -67,13 +69,21 @@ _BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, as
 
 
 def measure_module(path: str) -> Module:
-    """Measure one file: lines, branches, nesting and every function. Nothing but the file is read, and the result is plain data.
+    """Measure one file: lines, branches, nesting and every function. The result is plain data.
 
-    A branch is what McCabe counts: each condition, loop, handler, `case`, comprehension, and operand after the first of `and` and `or`.
-    The complexity of a function is its branches plus one; functions inside it count for themselves.
+    A branch is what McCabe counts: each condition, loop, handler, ``case``, comprehension, and operand after the first
+    of ``and`` and ``or``. The complexity of a function is its branches plus one; functions inside it count for
+    themselves. A file that does not parse is measured as far as its lines.
     """
     source = Path(path).read_bytes()
-    module: Module = {"path": path, "lines": len(source.splitlines()), "branches": 0, "nesting": 0, "functions": [], "error": ""}
+    module: Module = {
+        "path": path,
+        "lines": len(source.splitlines()),
+        "branches": 0,
+        "nesting": 0,
+        "functions": [],
+        "error": "",
+    }
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError) as error:
@@ -96,7 +106,7 @@ def measure_module(path: str) -> Module:
             depth += 1
             scope.nesting = max(scope.nesting, depth)
             if isinstance(node, ast.If) and len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If):
-                chained = node.orelse[0]  # an `elif` is the same block, not a deeper one
+                chained = node.orelse[0]  # an elif is the same block, not a deeper one
         scope.branches += _branches(node)
         todo.extend((child, scope, prefix, depth - (child is chained)) for child in ast.iter_child_nodes(node))
 
@@ -115,9 +125,11 @@ def _branches(node: ast.AST) -> int:
 
 
 def find_modules(*, tests: bool = False, limit: int = 0) -> list[str]:
-    """List the standard library's files in a fixed order, without installed packages; its own tests are left out unless asked for."""
+    """List the files of the standard library in a fixed order, without installed packages; its tests only if asked."""
     root = Path(sysconfig.get_path("stdlib"))
-    skipped = {"site-packages", "dist-packages"} | (set() if tests else {"test", "tests", "idle_test"})
+    skipped = {"site-packages", "dist-packages"}
+    if not tests:
+        skipped |= {"test", "tests", "idle_test"}
     found = sorted(str(path) for path in root.rglob("*.py") if skipped.isdisjoint(path.relative_to(root).parts))
     return found[:limit] if limit else found
 
@@ -125,17 +137,23 @@ def find_modules(*, tests: bool = False, limit: int = 0) -> list[str]:
 # ---- the runs
 
 
-def run(*, backends: Sequence[str] | None = None, threads: int = 0, limit: int = 0, top: int = 10, tests: bool = False) -> int:
-    """Run the demo, print its report, and return the exit code: 1 when two runs disagree.
+def choose_backends(names: Sequence[str] | None) -> list[_info.Backend]:
+    """Return the backends of these names, all that this interpreter has for None.
 
-    ValueError when a backend is unknown or not offered by this interpreter.
+    Raises ValueError for a name that it does not have.
     """
     offered = {backend.name: backend for backend in _info.backends() if backend.available}
-    chosen = list(offered) if backends is None else list(backends)
-    for name in chosen:
+    for name in names or ():
         if name not in offered:
             raise ValueError(f"no backend {name!r} on this interpreter, it has: {', '.join(offered)}")
-    workers = threads or _executor.cpu_limit()
+    return [offered[name] for name in names or offered]
+
+
+def run(
+    backends: Sequence[_info.Backend], *, threads: int = 0, limit: int = 0, top: int = 10, tests: bool = False
+) -> int:
+    """Run the demo on these backends, print its report, and return the exit code: 1 when two runs disagree."""
+    workers = threads or _executor.default_workers()
 
     paths = find_modules(tests=tests, limit=limit)
     if not paths:
@@ -144,15 +162,21 @@ def run(*, backends: Sequence[str] | None = None, threads: int = 0, limit: int =
     # Read once before the clock starts, so that the first run does not pay for the disk.
     size = sum(len(Path(path).read_bytes()) for path in paths)
     what = "the standard library" + (" with its tests" if tests else " without its tests")
-    print(f"{len(paths)} files ({size / 1e6:.1f} MB) of {what}, {workers} workers, Python {sys.version.split()[0]}", flush=True)
+    print(
+        f"{len(paths)} files ({size / 1e6:.1f} MB) of {what}, {workers} workers, Python {sys.version.split()[0]}",
+        flush=True,
+    )
 
     with warnings.catch_warnings():
         _ignore_warnings()
         runs = [_run("serial", None, paths)]
-        runs.append(_run("ThreadPoolExecutor", partial(ThreadPoolExecutor, workers, initializer=_ignore_warnings), paths))
-        for name in chosen:
+        runs.append(
+            _run("ThreadPoolExecutor", partial(ThreadPoolExecutor, workers, initializer=_ignore_warnings), paths)
+        )
+        for backend in backends:
+            name = cast("_executor.Backend", backend.name)
             pool = partial(_executor.BlockingExecutor, workers, backend=name, initializer=_ignore_warnings)
-            runs.append(_run(f"hypern {name}", pool, paths, note=offered[name].reason))
+            runs.append(_run(f"hypern {name}", pool, paths, note=backend.reason))
 
     _print_runs(runs)
     agree = _print_agreement(runs)
@@ -161,7 +185,7 @@ def run(*, backends: Sequence[str] | None = None, threads: int = 0, limit: int =
 
 
 def _ignore_warnings() -> None:
-    """Silence what the parser says about old spelling in a file. It is the initializer of each pool: a process has its own filters."""
+    """Silence what the parser says about old spelling. The initializer of each pool: a process has its own filters."""
     warnings.simplefilter("ignore")
 
 
@@ -176,9 +200,13 @@ def _run(name: str, open_pool: Callable[[], Executor] | None, paths: Sequence[st
         else:
             with open_pool() as pool:
                 futures = [pool.submit(measure_module, path) for path in paths]
-                for _ in as_completed(futures):
-                    advance()
-                modules = [future.result() for future in futures]
+                try:
+                    for _ in as_completed(futures):
+                        advance()
+                    modules = [future.result() for future in futures]
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the other files
+                    raise
         return Run(name, time.perf_counter() - clock, _cpu_seconds() - cpu, modules, note)
 
 
@@ -189,8 +217,8 @@ def _cpu_seconds() -> float:
 
 
 @contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[[], object]]:
-    """Show how far a run is: with tqdm where it is installed, else with a counter; nothing when stderr is no terminal."""
+def _progress(name: str, total: int) -> Generator[Callable[[], object]]:
+    """Show how far a run is, by tqdm where it is installed, else by a counter; nothing where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
@@ -198,8 +226,10 @@ def _progress(name: str, total: int) -> Iterator[Callable[[], object]]:
         tqdm = importlib.import_module("tqdm").tqdm
     except ImportError:
         counter = _Counter(name, total)
-        yield counter.advance
-        counter.clear()
+        try:
+            yield counter.advance
+        finally:
+            counter.clear()
     else:
         with tqdm(total=total, desc=name, unit="file", leave=False) as bar:
             yield bar.update
@@ -230,7 +260,8 @@ def _print_runs(runs: Sequence[Run]) -> None:
     serial = runs[0].seconds
     print(f"\n{'':<22} {'seconds':>8} {'speed-up':>9} {'CPU s':>7}")
     for run in runs:
-        print(f"{run.name:<22} {run.seconds:>8.2f} {serial / run.seconds:>8.2f}x {run.cpu_seconds:>7.2f}  {run.note}".rstrip())
+        figures = f"{run.seconds:>8.2f} {serial / run.seconds:>8.2f}x {run.cpu_seconds:>7.2f}"
+        print(f"{run.name:<22} {figures}  {run.note}".rstrip())
 
 
 def _print_agreement(runs: Sequence[Run]) -> bool:
@@ -240,7 +271,8 @@ def _print_agreement(runs: Sequence[Run]) -> bool:
         different = [ours["path"] for ours, theirs in zip(expected, run.modules, strict=True) if ours != theirs]
         if different:
             agree = False
-            print(f"\nDISAGREEMENT: {run.name} differs from serial in {len(different)} files: {', '.join(different[:5])}", file=sys.stderr)
+            examples = ", ".join(different[:5])
+            print(f"\nDISAGREEMENT: {run.name} differs in {len(different)} files: {examples}", file=sys.stderr)
     if agree:
         print(f"\nall {len(runs)} runs agree on all {len(expected)} files")
     return agree
@@ -252,12 +284,19 @@ def _print_modules(modules: Sequence[Module], top: int) -> None:
 
     failed = [module for module in modules if module["error"]]
     examples = ", ".join(f"{names[module['path']]} ({module['error']})" for module in failed[:3])
-    functions = sum(len(module["functions"]) for module in modules)
-    print(f"{sum(module['lines'] for module in modules)} lines, {functions} functions, {sum(module['branches'] for module in modules)} branches")
+    print(
+        f"{sum(module['lines'] for module in modules)} lines, "
+        f"{sum(len(module['functions']) for module in modules)} functions, "
+        f"{sum(module['branches'] for module in modules)} branches"
+    )
     print(f"{len(failed)} files do not parse" + (f": {examples}" if examples else ""))
 
     ranked = sorted(
-        ((complexity, nesting, f"{names[module['path']]}:{line}", name) for module in modules for line, name, complexity, nesting in module["functions"]),
+        (
+            (complexity, nesting, f"{names[module['path']]}:{line}", name)
+            for module in modules
+            for line, name, complexity, nesting in module["functions"]
+        ),
         key=lambda row: (-row[0], -row[1], row[2]),
     )[:top]
     if ranked:

@@ -117,19 +117,23 @@ class BlockingExecutor(Executor):
         Raises ShutdownError if the executor is shut down, BrokenPool if it is broken.
         """
         future: Future[T] = Future()
-        future._ticket = self._pool.submit(future, fn, args, kwargs or None)
+        ticket = self._pool.submit(future, fn, args, kwargs or None)
+        if ticket is not None:
+            future.bind(ticket)
         return future
 
     def run_parallel(self, tasks: Iterable[Call]) -> list[Any]:
         """Run ``(callable, args)`` and ``(callable, args, kwargs)`` tuples on the workers; return results in order.
 
-        Raises TypeError for anything else before a task has run; otherwise as ``map`` does.
+        All tasks are run, also when some fail; then an exception that is both what the first failing one raised and a
+        TaskError is raised. Raises TypeError for anything but such tuples before a task has run; ShutdownError,
+        WorkerCrashed, TransferError and BrokenPool as ``run_sync`` does.
         """
         calls = list(tasks)
         for index, call in enumerate(calls):
             if type(call) is not tuple or len(call) != 2 or type(call[1]) is not tuple:
                 calls[index] = _checked_call(index, call)
-        return self._drive(CALLS, run_call, calls, 0)
+        return self._drive(CALLS, run_call, calls, 0, finish=True)
 
     def map(  # type: ignore[override]
         self, callable: Callable[..., T], /, *iterables: Any, chunk_size: int = 0, chunksize: int | None = None
@@ -210,9 +214,11 @@ class BlockingExecutor(Executor):
         if pool is not None and type(pool) is not _pool.ReopenedLater:
             pool.close(False)
 
-    def _drive(self, kind: int, function: Any, items: Iterable[Any], chunk_size: int) -> list[Any]:
+    def _drive(
+        self, kind: int, function: Any, items: Iterable[Any], chunk_size: int, *, finish: bool = False
+    ) -> list[Any]:
         make_batch = partial(self._pool.batch, kind, function)
-        return drive(make_batch, items, workers=self._settings.workers, chunk_size=chunk_size)
+        return drive(make_batch, items, workers=self._settings.workers, chunk_size=chunk_size, finish=finish)
 
     def _reopen_later(self) -> None:
         if self._pool.is_open():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from hypern import _core
@@ -11,15 +11,37 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class _Waiters(list[Any]):
+    """Those who wait for a future in ``concurrent.futures.wait`` or ``as_completed``; see ``Future.bind``."""
+
+    def __init__(self, ticket: _core.Ticket) -> None:
+        super().__init__()
+        self._ticket = ticket
+
+    def append(self, waiter: Any) -> None:
+        super().append(waiter)
+        self._ticket.assist()
+
+
 class Future(concurrent.futures.Future[T]):
     """The outcome of a task, now or later.
 
-    A worker that waits for a task it submitted to its own pool runs it itself if nobody has started it, so that
-    nested waits end also on a pool of one worker.
+    A worker that waits for a task of its own pool runs it itself if it has submitted it and nobody has started it;
+    for other tasks it sees to it that somebody else does. So such waits end also on a pool of one worker.
     """
 
-    #: Set where the task was submitted by a thread that works for the same pool.
+    #: Set while somebody may have to wait.
     _ticket: _core.Ticket | None = None
+
+    def bind(self, ticket: _core.Ticket) -> None:
+        """Let those who wait for the future see to it that the task is run."""
+        self._ticket = ticket
+        if ticket.nested:
+            with self._condition:
+                # The functions of concurrent.futures wait for an event of their own; this is what they do before.
+                waiters = _Waiters(ticket)
+                waiters.extend(self._waiters)
+                self._waiters = waiters
 
     def result(self, timeout: float | None = None) -> T:
         """Return what the task returned or raise what it raised; wait for it, at most ``timeout`` seconds."""

@@ -47,17 +47,26 @@ def main() -> None:
     # Ctrl-C reaches the whole foreground group; what it stops is the caller's to say. A handler and not SIG_IGN, which
     # programs that tasks start would inherit.
     signal.signal(signal.SIGINT, _pass_over)
+    try:
+        if _begin(channel):
+            _serve(channel)
+    except (BrokenPipeError, ConnectionResetError):
+        # Hypern is gone; nobody is left to tell.
+        os._exit(1)
+
+
+def _begin(channel: _channel.Channel) -> bool:
+    """Take over what hypern says first and report; tell whether tasks can come."""
     frame = channel.receive()
     if frame is None:
-        return
+        return False
     try:
         _set_up(Setup(*pickle.loads(frame.payload)))
     except BaseException as error:
         channel.send(_channel.RAISED, _wire.encode_error(error))
-        return
+        return False
     channel.send(_channel.READY)
-    del frame
-    _serve(channel)
+    return True
 
 
 def _set_up(setup: Setup) -> None:

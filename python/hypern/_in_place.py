@@ -15,6 +15,7 @@ from hypern.errors import as_task_error, refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hypern._batch import Done
     from hypern._future import Future
 
 
@@ -76,17 +77,18 @@ class InPlaceBatch:
     def __init__(self, kind: int, function: Any) -> None:
         self._kind = kind
         self._function = function
-        self._done: list[tuple[int, list[Any], float]] = []
+        self._done: list[Done] = []
 
     def push(self, index: int, items: Any) -> None:
         began = time.perf_counter()
+        results, failure = None, None
         try:
             results = run_chunk(self._kind, self._function, items)
         except BaseException as error:
-            raise as_task_error(error)  # noqa: B904 - it has its cause.
-        self._done.append((index, results, time.perf_counter() - began))
+            failure = as_task_error(error)
+        self._done.append((index, results, time.perf_counter() - began, failure))
 
-    def wait(self) -> list[tuple[int, list[Any], float]]:
+    def wait(self) -> list[Done]:
         done, self._done = self._done, []
         return done
 

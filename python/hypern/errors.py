@@ -89,8 +89,8 @@ def _signal_name(number: int) -> str:
 
 def as_task_error(original: BaseException) -> BaseException:
     """Make what the caller of a failed task sees; ``original`` is what the task raised."""
-    if isinstance(original, TaskError):
-        # From a nested call, or already put into words by a guest.
+    if isinstance(original, TaskError) and original.__cause__ is not None:
+        # From a nested call, whose cause is the original already.
         return original
     error = _combined(original) if isinstance(original, Exception) else None
     if error is None:
@@ -122,6 +122,8 @@ def _combined_type(kind: type[Exception]) -> type[TaskError]:
     """Return the class that is both ``kind`` and TaskError, made once while it is in use."""
     if issubclass(TaskError, kind):
         return TaskError
+    if issubclass(kind, TaskError):
+        return kind
     with _combined_types_lock:
         combined = _combined_types.get(kind)
         if combined is None:

@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use hypern_pool::{Limit, Mailbox, Ticket};
 use hypern_wire::Kind;
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 
 use crate::backend;
 use crate::core::Core;
 use crate::face::Face;
 use crate::lineage;
-use crate::outcome::Opened;
 use crate::pool::{Pushed, prepare_chunk, push};
-use crate::task::{Function, Letter, Reply, Task};
+use crate::outcome::Outcome;
+use crate::task::{Function, Letter, Reply, Task, Work};
 use crate::waiting::wait_detached;
 
 /// The chunks that one call of `map` or `run_parallel` has handed out and not got back.
@@ -35,6 +36,9 @@ pub(crate) struct Batch {
     /// Chunks handed out and not known to be done, oldest first. Written by the caller alone.
     open: Mutex<VecDeque<(usize, Ticket<Task>)>>,
 }
+
+/// One chunk that is done, as the package sees it.
+type Done = (usize, Option<Py<PyAny>>, f64, Option<Py<PyBaseException>>);
 
 impl Batch {
     pub(crate) fn new(py: Python<'_>, core: &Arc<Core>, kind: Kind, function: Py<PyAny>) -> PyResult<Self> {
@@ -62,13 +66,17 @@ impl Batch {
         loop {
             let (index, ticket) = self.open().pop_front()?;
             let Some(task) = self.core.queue.claim(&ticket) else { continue };
-            let _lineage = lineage::enter(self.core.id, lineage::current());
-            let _running = self.core.stats.start();
-            let began = Instant::now();
-            let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, &task.work)))
-                .unwrap_or_else(|panic| crate::outcome::Outcome::panicked(panic.as_ref()));
-            return Some(Letter { index, outcome, seconds: began.elapsed().as_secs_f64() });
+            return Some(self.run_here(py, index, &task.work));
         }
+    }
+
+    fn run_here(&self, py: Python<'_>, index: usize, work: &Work) -> Letter {
+        let _lineage = lineage::enter(self.core.id, lineage::current());
+        let _running = self.core.stats.start();
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, work)))
+            .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
+        Letter { index, outcome, seconds: began.elapsed().as_secs_f64() }
     }
 
     fn next_letters(&self, py: Python<'_>) -> PyResult<Vec<Letter>> {
@@ -90,6 +98,11 @@ impl Batch {
     /// Hands out the chunk of number `index`; waits while the queue is full.
     fn push(&self, py: Python<'_>, index: usize, items: Bound<'_, PyAny>) -> PyResult<()> {
         let work = prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
+        if self.helping && self.core.backend.is_isolated() {
+            // A callback of a future, on the thread of a worker: there may be no other, and a guest cannot call back.
+            self.mailbox.put(self.run_here(py, index, &work));
+            return Ok(());
+        }
         let reply = Reply::Batch(Arc::clone(&self.mailbox), index);
         let task = Task { work, reply, lineage: lineage::current() };
         let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
@@ -102,22 +115,21 @@ impl Batch {
         }
     }
 
-    /// Waits until at least one chunk is done; returns `(index, result, seconds)` of all that are.
+    /// Waits until at least one chunk is done; returns `(index, results, seconds, error)` of all that are, in order.
     ///
-    /// Raises what the first failing chunk of those raised.
-    fn wait(&self, py: Python<'_>) -> PyResult<Vec<(usize, Py<PyAny>, f64)>> {
+    /// Either the results or the error are None.
+    fn wait(&self, py: Python<'_>) -> PyResult<Vec<Done>> {
         let mut letters = self.next_letters(py)?;
         letters.sort_unstable_by_key(|letter| letter.index);
         self.open().retain(|(index, _)| letters.binary_search_by_key(index, |letter| letter.index).is_err());
         let face: &Face = &self.core.face;
-        letters
+        Ok(letters
             .into_iter()
-            .map(|Letter { index, outcome, seconds }| match outcome.open(py, face) {
-                Opened::Value(value) => Ok((index, value, seconds)),
-                Opened::TaskError(error) => Err(face.failure(py, error)),
-                Opened::PoolError(error) => Err(error),
+            .map(|Letter { index, outcome, seconds }| match outcome.into_result(py, face) {
+                Ok(results) => (index, Some(results), seconds, None),
+                Err(error) => (index, None, seconds, Some(error.into_value(py))),
             })
-            .collect()
+            .collect())
     }
 
     /// Takes back every chunk that has not been started.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hypern_pool::{Lifecycle, Queue, Stats};
+use hypern_pool::{Lifecycle, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
 
 use crate::backend::Backend;
@@ -22,6 +22,7 @@ pub(crate) struct Core {
     pub(crate) generation: u64,
     pub(crate) queue: Queue<Task>,
     pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) threads: ThreadSettings,
     pub(crate) stats: Stats,
     pub(crate) backend: Backend,
     pub(crate) face: Face,
@@ -32,14 +33,14 @@ pub(crate) struct Core {
 }
 
 /// What others know of one worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) reach: Reach,
     pub(crate) inherited: Inherited,
 }
 
 impl Core {
-    pub(crate) fn new(backend: Backend, face: Face, queue: Queue<Task>, workers: usize) -> Self {
+    pub(crate) fn new(backend: Backend, face: Face, queue: Queue<Task>, threads: ThreadSettings, workers: usize) -> Self {
         /// The last number given out.
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -47,11 +48,12 @@ impl Core {
             generation: fork::generation(),
             queue,
             lifecycle: Arc::new(Lifecycle::new()),
+            threads,
             stats: Stats::default(),
             backend,
             face,
             broken: OnceLock::new(),
-            seats: (0..workers).map(|_| Seat { reach: Reach::default(), inherited: Inherited::none() }).collect(),
+            seats: (0..workers).map(|_| Seat::default()).collect(),
         }
     }
 

@@ -39,11 +39,13 @@ pub(crate) fn end_stray_child(py: Python<'_>) -> ! {
 #[derive(Debug)]
 pub(crate) struct Inherited(AtomicI32);
 
-impl Inherited {
-    pub(crate) fn none() -> Self {
+impl Default for Inherited {
+    fn default() -> Self {
         Self(AtomicI32::new(-1))
     }
+}
 
+impl Inherited {
     pub(crate) fn set(&self, descriptor: Option<RawFd>) {
         self.0.store(descriptor.unwrap_or(-1), Ordering::Release);
     }

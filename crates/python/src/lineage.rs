@@ -5,12 +5,16 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// One pool in the chain.
 #[derive(Debug)]
 pub(crate) struct Lineage {
     pool: u64,
     parent: Option<Arc<Lineage>>,
+    /// Whether an assistant works for this task, which waits in a way that cannot help. Set by the task's thread when
+    /// it starts the assistant, cleared by the assistant when it finds nothing more to do.
+    pub(crate) assisted: AtomicBool,
 }
 
 thread_local! {
@@ -34,19 +38,38 @@ pub(crate) fn current() -> Option<Arc<Lineage>> {
 
 /// Declares that the current thread runs a task of `pool`, made by a thread of lineage `parent`.
 pub(crate) fn enter(pool: u64, parent: Option<Arc<Lineage>>) -> Entered {
-    Entered(CURRENT.replace(Some(Arc::new(Lineage { pool, parent }))))
+    Entered(CURRENT.replace(Some(Arc::new(Lineage { pool, parent, assisted: AtomicBool::new(false) }))))
+}
+
+/// The task of `pool` that the current thread works for, the innermost one.
+pub(crate) fn find(pool: u64) -> Option<Arc<Lineage>> {
+    CURRENT.with_borrow(|current| {
+        let mut link = current.as_ref();
+        while let Some(lineage) = link {
+            if lineage.pool == pool {
+                return Some(Arc::clone(lineage));
+            }
+            link = lineage.parent.as_ref();
+        }
+        None
+    })
+}
+
+/// Tells whether the current thread works for the task `task` itself, or for one that was made on its behalf.
+pub(crate) fn descends_from(task: &Arc<Lineage>) -> bool {
+    CURRENT.with_borrow(|current| {
+        let mut link = current.as_ref();
+        while let Some(lineage) = link {
+            if Arc::ptr_eq(lineage, task) {
+                return true;
+            }
+            link = lineage.parent.as_ref();
+        }
+        false
+    })
 }
 
 /// Tells whether the current thread works for `pool`.
 pub(crate) fn contains(pool: u64) -> bool {
-    CURRENT.with_borrow(|current| {
-        let mut link = current.as_deref();
-        while let Some(lineage) = link {
-            if lineage.pool == pool {
-                return true;
-            }
-            link = lineage.parent.as_deref();
-        }
-        false
-    })
+    find(pool).is_some()
 }

@@ -18,7 +18,7 @@ use crate::child::Command;
 use crate::context::Context;
 use crate::core::Core;
 use crate::face::Face;
-use crate::lineage;
+use crate::lineage::{self, Lineage};
 use crate::outcome::Outcome;
 use crate::task::{Call, Encoded, Function, Reply, Task, Work};
 use crate::waiting::wait_detached;
@@ -28,12 +28,14 @@ use crate::waiting::wait_detached;
 #[derive(Debug)]
 pub(crate) struct Pool(Arc<Core>);
 
-/// Names one submitted task, so that the worker that asked for it can run it itself.
+/// Names one submitted task, so that a worker that waits for it can see to it that somebody runs it.
 #[pyclass(module = "hypern._core", frozen)]
 #[derive(Debug)]
 pub(crate) struct Ticket {
     core: Arc<Core>,
     ticket: hypern_pool::Ticket<Task>,
+    /// The task of the same pool that submitted this one.
+    owner: Option<Arc<Lineage>>,
 }
 
 /// The number of CPUs that this process may use: its affinity and its cgroup's quota, at least 1.
@@ -66,11 +68,11 @@ impl Pool {
             }
             (other, _) => return Err(PyValueError::new_err(format!("the core has no backend {other:?}"))),
         };
-        let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), workers));
-        let settings = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
+        let threads = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
+        let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), threads, workers));
         for index in 0..workers {
             let shared = Arc::clone(&core);
-            if let Err(error) = core.lifecycle.spawn(&settings, index, move || backend::work(&shared, index)) {
+            if let Err(error) = core.lifecycle.spawn(&core.threads, index, move || backend::work(&shared, index)) {
                 // No half-built pool: those that were started find the queue closed and end.
                 core.queue.close();
                 py.detach(|| core.lifecycle.wait_ended(None));
@@ -127,7 +129,7 @@ impl Pool {
 
     /// Hands one call to a worker, which settles `future`; waits while the queue is full.
     ///
-    /// Returns a ticket where the current thread works for this pool and could wait for the future.
+    /// Returns a ticket for those who wait for the future; None where it is settled already.
     fn submit(
         &self,
         py: Python<'_>,
@@ -137,7 +139,7 @@ impl Pool {
         kwargs: Option<Py<PyDict>>,
     ) -> PyResult<Option<Ticket>> {
         let core = &self.0;
-        let nested = lineage::contains(core.id);
+        let owner = lineage::find(core.id);
         let work = match prepare_call(py, core, function, args, kwargs, false) {
             Ok(work) => work,
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -147,8 +149,8 @@ impl Pool {
             Err(error) => return Err(error),
         };
         let task = Task { work, reply: Reply::Future(future), lineage: lineage::current() };
-        match push(py, core, task, if nested { Limit::Passed } else { Limit::Heeded })? {
-            Pushed::Accepted(ticket) => Ok(nested.then(|| Ticket { core: Arc::clone(core), ticket })),
+        match push(py, core, task, if owner.is_some() { Limit::Passed } else { Limit::Heeded })? {
+            Pushed::Accepted(ticket) => Ok(Some(Ticket { core: Arc::clone(core), ticket, owner })),
             Pushed::Refused => Err(core.refusal(py)),
         }
     }
@@ -220,13 +222,30 @@ impl Pool {
 
 #[pymethods]
 impl Ticket {
-    /// Runs the task on the current thread, unless it was started or cancelled, or the thread does not work for the
-    /// pool and can simply wait.
-    fn help(&self, py: Python<'_>) {
-        if lineage::contains(self.core.id)
-            && let Some(task) = self.core.queue.claim(&self.ticket)
-        {
+    /// Whether the task was submitted by a task of the same pool.
+    #[getter]
+    fn nested(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Called before a wait that begins now: a thread that works for the pool runs the task itself where it is its own,
+    /// and sees to it that somebody else does otherwise. Nothing happens where the thread can simply wait.
+    fn help(&self, py: Python<'_>) -> PyResult<()> {
+        let own = self.owner.as_ref().is_some_and(lineage::descends_from);
+        if !own || self.core.backend.is_isolated() {
+            return self.assist();
+        }
+        if let Some(task) = self.core.queue.claim(&self.ticket) {
             backend::run_claimed(py, &self.core, task);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
+    fn assist(&self) -> PyResult<()> {
+        match lineage::find(self.core.id) {
+            Some(waiting) => Ok(backend::assist(&self.core, waiting)?),
+            None => Ok(()),
         }
     }
 }

@@ -5,12 +5,18 @@
 mod processes;
 mod threads;
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hypern_pool::Queue;
 
 pub(crate) use threads::{run_claimed, run_here};
 
 use crate::child::Command;
-use crate::core::Core;
+use crate::core::{Core, Seat};
+use crate::lineage::Lineage;
+use crate::task::Task;
 
 /// The backend of one pool.
 #[derive(Debug)]
@@ -31,10 +37,59 @@ impl Backend {
     }
 }
 
+/// On whose behalf a thread takes tasks, which tells when it ends.
+enum Intake {
+    /// For the pool: until the queue is closed and empty.
+    Worker,
+    /// For a task that waits: until there is nothing more to do.
+    Assistant(Arc<Lineage>),
+}
+
+impl Intake {
+    /// Takes the next task, waiting for one where the thread is a worker; `None` when the thread should end.
+    fn next(&self, queue: &Queue<Task>) -> Option<Task> {
+        match self {
+            Self::Worker => queue.take(),
+            Self::Assistant(waiting) => loop {
+                if let Some(task) = queue.try_take() {
+                    return Some(task);
+                }
+                waiting.assisted.store(false, Ordering::SeqCst);
+                if queue.pending() == 0 || waiting.assisted.swap(true, Ordering::SeqCst) {
+                    return None;
+                }
+            },
+        }
+    }
+}
+
 /// The whole life of worker `index`.
 pub(crate) fn work(core: &Arc<Core>, index: usize) {
+    live(core, index, &core.seats[index], &Intake::Worker);
+}
+
+/// Starts one more thread, which does what is in the queue and ends: `waiting` waits for tasks of its own pool in a way
+/// that cannot help, `concurrent.futures.wait` for one. At most one assistant works for each task.
+///
+/// No task is left behind: those that are waited for were pushed before. The assistant declares that it ends before it
+/// looks for the last time, and the next one who waits starts another where that is declared.
+pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Lineage>) -> io::Result<()> {
+    if waiting.assisted.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    let index = core.seats.len();
+    let (shared, intake) = (Arc::clone(core), Intake::Assistant(Arc::clone(&waiting)));
+    let spawned =
+        core.lifecycle.spawn(&core.threads, index, move || live(&shared, index, &Seat::default(), &intake));
+    if spawned.is_err() {
+        waiting.assisted.store(false, Ordering::SeqCst);
+    }
+    spawned
+}
+
+fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
     match &core.backend {
-        Backend::Threads => threads::work(core, index),
-        Backend::Processes(command) => processes::work(core, command, index),
+        Backend::Threads => threads::live(core, index, seat, intake),
+        Backend::Processes(command) => processes::live(core, command, seat, intake),
     }
 }

@@ -1,13 +1,13 @@
 //! Workers that own a child process each: bytes out, bytes in, the interpreter only to settle a future.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
 use hypern_wire::{Frame, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::backend::Intake;
 use crate::child::{Child, Command, Lost};
 use crate::core::{Core, Seat};
 use crate::lineage;
@@ -19,12 +19,12 @@ const STARTS: usize = 3;
 /// How many processes may end before they have read a task before the task is given up.
 const HANDOVERS: usize = 3;
 
-pub(super) fn work(core: &Arc<Core>, command: &Command, index: usize) {
+pub(super) fn live(core: &Core, command: &Command, seat: &Seat, intake: &Intake) {
     // Attached once around everything: the thread state is kept, and attaching to settle a future is cheap.
     // None: the interpreter is finalizing, and the exit handler has already refused what waits.
     let _: Option<()> = Python::try_attach(|py| {
-        py.detach(|| match enter(core, command, &core.seats[index]) {
-            Ok(child) => serve(core, command, &core.seats[index], child),
+        py.detach(|| match enter(core, command, seat) {
+            Ok(child) => serve(core, command, seat, intake, child),
             Err(error) => Python::attach(|py| core.break_down(py, &error)),
         });
     });
@@ -59,7 +59,7 @@ fn enter<'a>(core: &Core, command: &Command, seat: &'a Seat) -> PyResult<Child<'
     Err(PyRuntimeError::new_err(format!("no worker process can be started: {reason}")))
 }
 
-fn serve<'a>(core: &Core, command: &Command, seat: &'a Seat, child: Child<'a>) {
+fn serve<'a>(core: &Core, command: &Command, seat: &'a Seat, intake: &Intake, child: Child<'a>) {
     let mut child = Some(child);
     loop {
         let ready = match child.take() {
@@ -71,7 +71,7 @@ fn serve<'a>(core: &Core, command: &Command, seat: &'a Seat, child: Child<'a>) {
                 Err(error) => return Python::attach(|py| core.break_down(py, &error)),
             },
         };
-        let Some(task) = core.queue.take() else {
+        let Some(task) = intake.next(&core.queue) else {
             ready.end();
             break;
         };

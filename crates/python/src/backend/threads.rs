@@ -2,12 +2,12 @@
 //! attachment, detached only to wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::core::Core;
+use crate::backend::Intake;
+use crate::core::{Core, Seat};
 use crate::fork;
 use crate::interrupt::Target;
 use crate::lineage;
@@ -20,25 +20,25 @@ const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 /// What a task came to, not yet delivered.
 type Unsettled = (Reply, Outcome, Duration);
 
-pub(super) fn work(core: &Arc<Core>, index: usize) {
+pub(super) fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
     // None: the interpreter is finalizing, and the exit handler has already refused what waits.
     let _: Option<()> = Python::try_attach(|py| {
-        if let Err(error) = enter(py, core, index) {
+        if let Err(error) = enter(py, core, index, seat) {
             core.break_down(py, &error);
             return;
         }
-        serve(py, core);
-        leave(py, core, index);
+        serve(py, core, intake);
+        leave(py, core, seat);
     });
 }
 
-fn enter(py: Python<'_>, core: &Core, index: usize) -> PyResult<()> {
+fn enter(py: Python<'_>, core: &Core, index: usize, seat: &Seat) -> PyResult<()> {
     let identifier = py.import("threading")?.call_method0("get_ident")?.extract()?;
-    core.seats[index].reach.set(Some(Target::Thread(identifier)));
+    seat.reach.set(Some(Target::Thread(identifier)));
     core.face.enter.call1(py, (index,)).map(drop)
 }
 
-fn serve(py: Python<'_>, core: &Core) {
+fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
     let mut unsettled: Option<Unsettled> = None;
     let mut attached_at = Instant::now();
     loop {
@@ -51,7 +51,7 @@ fn serve(py: Python<'_>, core: &Core) {
             None => {
                 let task = py.detach(|| {
                     settle(core, unsettled.take());
-                    core.queue.take()
+                    intake.next(&core.queue)
                 });
                 attached_at = Instant::now();
                 task
@@ -67,8 +67,8 @@ fn serve(py: Python<'_>, core: &Core) {
     }
 }
 
-fn leave(py: Python<'_>, core: &Core, index: usize) {
-    core.seats[index].reach.set(None);
+fn leave(py: Python<'_>, core: &Core, seat: &Seat) {
+    seat.reach.set(None);
     if let Err(error) = core.face.leave.call0(py) {
         error.write_unraisable(py, None);
     }
