@@ -35,10 +35,15 @@ impl Idle {
     }
 
     /// Looks again and again for a short while; at most one worker of a pool does at a time.
-    pub fn search<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    ///
+    /// `announce` is called in any case, once this worker counts as searching where it does: what it makes others do
+    /// then finds a worker that is awake.
+    pub fn search<T>(&self, announce: impl FnOnce(), mut look: impl FnMut() -> Option<T>) -> Option<T> {
         if self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            announce();
             return None;
         }
+        announce();
         let spin = Spin::start(SEARCH);
         let found = loop {
             if let Some(found) = look() {

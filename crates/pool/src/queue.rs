@@ -120,10 +120,12 @@ impl<T> Queue<T> {
     ///
     /// Woken by a push or by [`Queue::close`].
     pub fn take(&self) -> Option<T> {
-        if let Some(task) = self.try_take() {
-            return Some(task);
-        }
-        let found = self.idle.search(|| self.try_take());
+        self.take_after(|| ())
+    }
+
+    /// Like [`Queue::take`], having called `deliver` first: the worker's last outcome, whose receiver may push at once.
+    pub fn take_after(&self, deliver: impl FnOnce()) -> Option<T> {
+        let found = self.idle.search(deliver, || self.try_take());
         let found = found.or_else(|| self.idle.sleep(|| self.try_take(), || self.is_closed()));
         // Pushes during the search woke nobody: pass the word on while there is more to do.
         if found.is_some() && !self.tickets.is_empty() {

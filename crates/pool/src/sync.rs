@@ -173,26 +173,38 @@ mod model {
     }
 }
 
-/// How long a short wait may spin before it parks, in turns of [`Spin::turn`]. Zero in model builds and on one core.
+/// A short wait that looks again and again: first without leaving the core, then letting others run in between.
+///
+/// The one that is waited for may be queued behind us on this very core; yielding lets it run. Ends at once in model
+/// builds and on one core.
 #[derive(Debug)]
 pub struct Spin {
-    deadline: Option<std::time::Instant>,
+    began: Option<std::time::Instant>,
+    limit: Duration,
 }
+
+/// How long a spin keeps its core to itself: the other side, if it runs on another one, is done by then.
+const KEEP_CORE: Duration = Duration::from_nanos(500);
 
 impl Spin {
     /// Starts a spin of at most `limit`.
     pub fn start(limit: Duration) -> Self {
         let useful = cfg!(not(loom)) && has_several_cores();
-        Self { deadline: useful.then(|| std::time::Instant::now() + limit) }
+        Self { began: useful.then(std::time::Instant::now), limit }
     }
 
     /// Spends one short turn; false when the time is up.
     pub fn turn(&self) -> bool {
-        let Some(deadline) = self.deadline else { return false };
-        for _ in 0..8 {
-            std::hint::spin_loop();
+        let Some(began) = self.began else { return false };
+        let spent = began.elapsed();
+        if spent < KEEP_CORE {
+            for _ in 0..8 {
+                std::hint::spin_loop();
+            }
+        } else {
+            std::thread::yield_now();
         }
-        std::time::Instant::now() < deadline
+        spent < self.limit
     }
 }
 

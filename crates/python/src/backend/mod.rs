@@ -8,6 +8,7 @@ mod threads;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hypern_pool::Queue;
 
@@ -16,7 +17,8 @@ pub(crate) use threads::{run_claimed, run_here};
 use crate::child::Command;
 use crate::core::{Core, Seat};
 use crate::lineage::Lineage;
-use crate::task::Task;
+use crate::outcome::Outcome;
+use crate::task::{Reply, Task};
 
 /// The backend of one pool.
 #[derive(Debug)]
@@ -37,6 +39,15 @@ impl Backend {
     }
 }
 
+/// What a task came to, not yet delivered: its worker first makes itself ready for what the receiver may do next.
+type Unsettled = (Reply, Outcome, Duration);
+
+fn settle(core: &Core, unsettled: Option<Unsettled>) {
+    if let Some((reply, outcome, ran)) = unsettled {
+        reply.settle(outcome, ran, &core.face);
+    }
+}
+
 /// On whose behalf a thread takes tasks, which tells when it ends.
 enum Intake {
     /// For the pool: until the queue is closed and empty.
@@ -46,19 +57,22 @@ enum Intake {
 }
 
 impl Intake {
-    /// Takes the next task, waiting for one where the thread is a worker; `None` when the thread should end.
-    fn next(&self, queue: &Queue<Task>) -> Option<Task> {
-        match self {
-            Self::Worker => queue.take(),
-            Self::Assistant(waiting) => loop {
-                if let Some(task) = queue.try_take() {
-                    return Some(task);
-                }
-                waiting.assisted.store(false, Ordering::SeqCst);
-                if queue.pending() == 0 || waiting.assisted.swap(true, Ordering::SeqCst) {
-                    return None;
-                }
-            },
+    /// Delivers the last outcome and takes the next task, waiting for one where the thread is a worker; `None` when the
+    /// thread should end.
+    fn next(&self, queue: &Queue<Task>, deliver: impl FnOnce()) -> Option<Task> {
+        let waiting = match self {
+            Self::Worker => return queue.take_after(deliver),
+            Self::Assistant(waiting) => waiting,
+        };
+        deliver();
+        loop {
+            if let Some(task) = queue.try_take() {
+                return Some(task);
+            }
+            waiting.assisted.store(false, Ordering::SeqCst);
+            if queue.pending() == 0 || waiting.assisted.swap(true, Ordering::SeqCst) {
+                return None;
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use hypern_wire::{Frame, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::backend::Intake;
+use crate::backend::{Intake, Unsettled, settle};
 use crate::child::{Child, Command, Lost};
 use crate::core::{Core, Seat};
 use crate::lineage;
@@ -61,31 +61,43 @@ fn enter<'a>(core: &Core, command: &Command, seat: &'a Seat) -> PyResult<Child<'
 
 fn serve<'a>(core: &Core, command: &Command, seat: &'a Seat, intake: &Intake, child: Child<'a>) {
     let mut child = Some(child);
+    let mut unsettled: Option<Unsettled> = None;
     loop {
         let ready = match child.take() {
             Some(child) => child,
-            // The last one died: its place is taken at once, so that the next task finds it ready.
-            None if core.queue.is_closed() && core.queue.pending() == 0 => break,
-            None => match enter(core, command, seat) {
-                Ok(child) => child,
-                Err(error) => return Python::attach(|py| core.break_down(py, &error)),
-            },
+            None => {
+                // The last one died: its place is taken at once, so that the next task finds it ready.
+                settle(core, unsettled.take());
+                if core.queue.is_closed() && core.queue.pending() == 0 {
+                    break;
+                }
+                match enter(core, command, seat) {
+                    Ok(child) => child,
+                    Err(error) => return Python::attach(|py| core.break_down(py, &error)),
+                }
+            }
         };
-        let Some(task) = intake.next(&core.queue) else {
+        let Some(task) = intake.next(&core.queue, || settle(core, unsettled.take())) else {
             ready.end();
             break;
         };
-        child = run(core, command, seat, ready, task);
+        (child, unsettled) = run(core, command, seat, ready, task);
     }
 }
 
-/// Runs one task and gives the process back, unless it died of it.
-fn run<'a>(core: &Core, command: &Command, seat: &'a Seat, child: Child<'a>, task: Task) -> Option<Child<'a>> {
+/// Runs one task and gives the process back, unless it died of it; a future is settled at once.
+fn run<'a>(
+    core: &Core,
+    command: &Command,
+    seat: &'a Seat,
+    child: Child<'a>,
+    task: Task,
+) -> (Option<Child<'a>>, Option<Unsettled>) {
     let Task { work, reply, lineage } = task;
     if let Reply::Future(future) = &reply
         && !Python::attach(|py| start_future(py, future))
     {
-        return Some(child);
+        return (Some(child), None);
     }
     let running = core.stats.start();
     let began = Instant::now();
@@ -96,16 +108,16 @@ fn run<'a>(core: &Core, command: &Command, seat: &'a Seat, child: Child<'a>, tas
     .unwrap_or_else(|panic| (Outcome::panicked(panic.as_ref()), None));
     let ran = began.elapsed();
     drop(running);
-    // Callbacks of a future run here: what they ask of this pool must not wait for this worker.
-    let _lineage = lineage::enter(core.id, lineage);
-    match reply {
-        Reply::Future(_) => Python::attach(|_| {
-            drop(work);
-            reply.settle(outcome, ran, &core.face);
-        }),
-        Reply::Promise(_) | Reply::Batch(..) => reply.settle(outcome, ran, &core.face),
+    if !matches!(reply, Reply::Future(_)) {
+        return (child, Some((reply, outcome, ran)));
     }
-    child
+    // Callbacks of the future run here: what they ask of this pool must not wait for this worker.
+    let _lineage = lineage::enter(core.id, lineage);
+    Python::attach(|_| {
+        drop(work);
+        reply.settle(outcome, ran, &core.face);
+    });
+    (child, None)
 }
 
 fn hand_over<'a>(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::backend::Intake;
+use crate::backend::{Intake, Unsettled, settle};
 use crate::core::{Core, Seat};
 use crate::fork;
 use crate::interrupt::Target;
@@ -16,9 +16,6 @@ use crate::task::{Reply, Task, Work};
 
 /// The interpreter's own default for how long a thread may keep others from running.
 const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
-
-/// What a task came to, not yet delivered.
-type Unsettled = (Reply, Outcome, Duration);
 
 pub(super) fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
     // None: the interpreter is finalizing, and the exit handler has already refused what waits.
@@ -49,10 +46,7 @@ fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
                 Some(task)
             }
             None => {
-                let task = py.detach(|| {
-                    settle(core, unsettled.take());
-                    intake.next(&core.queue)
-                });
+                let task = py.detach(|| intake.next(&core.queue, || settle(core, unsettled.take())));
                 attached_at = Instant::now();
                 task
             }
@@ -116,11 +110,5 @@ pub(crate) fn run_here(py: Python<'_>, work: &Work) -> Outcome {
             Err(error) => Outcome::Raised(error),
         },
         Work::Encoded(_) => unreachable!("only isolated backends are given bytes"),
-    }
-}
-
-fn settle(core: &Core, unsettled: Option<Unsettled>) {
-    if let Some((reply, outcome, ran)) = unsettled {
-        reply.settle(outcome, ran, &core.face);
     }
 }
