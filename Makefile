@@ -55,7 +55,7 @@ clean: ## Remove what was built.
 SOURCES := $(shell find crates python -name '*.rs' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
 
 $(VENV)/installed: $(SOURCES)
-	@command -v cargo >/dev/null || { echo "hypern needs Rust (cargo, 1.85 or newer): https://rustup.rs" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "hypern needs Rust (cargo, 1.88 or newer): https://rustup.rs" >&2; exit 1; }
 	@command -v $(PYTHON) >/dev/null || { echo "hypern needs Python 3.11 or newer; $(PYTHON) is not there. Try: make test PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hypern needs Python 3.11 or newer; $(PYTHON) is older. Try: make test PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "$(PYTHON) has no venv module (on Debian: apt-get install python3-venv)" >&2; exit 1; }

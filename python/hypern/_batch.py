@@ -36,22 +36,25 @@ class Source:
     """The items of an iterable, some at a time."""
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self._sliceable = items if type(items) in (list, tuple, range) else None
-        self._iterator = iter(()) if self._sliceable is not None else iter(items)
-        self._length = len(self._sliceable) if self._sliceable is not None else None
+        # A list may grow or shrink while it is mapped over, by a task for one: what counts is what it is now.
+        self._known: Sequence[Any] | None = None
+        if type(items) is list:
+            self._known = items.copy()
+        elif type(items) is tuple or type(items) is range:
+            self._known = items
+        self._iterator = iter(items) if self._known is None else iter(())
         self._taken = 0
 
     def left(self) -> int | None:
         """Return how many items are left, None where nobody knows."""
-        return None if self._length is None else self._length - self._taken
+        return None if self._known is None else len(self._known) - self._taken
 
     def take(self, count: int) -> Sequence[Any]:
         """Return the next items, at most ``count``; none when there are no more."""
-        if self._sliceable is None:
+        if self._known is None:
             return list(islice(self._iterator, count))
-        start = self._taken
-        items = self._sliceable[start : min(start + count, self._length or 0)]
-        self._taken = start + len(items)
+        items = self._known[self._taken : self._taken + count]
+        self._taken += len(items)
         return items
 
 

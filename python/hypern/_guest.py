@@ -103,9 +103,7 @@ class _Undecoded(bytes):
     """A function that no call has asked for yet: an error in rebuilding it belongs to that call."""
 
 
-def _run(
-    kind: int, functions: dict[int, Any], frame: _channel.Frame
-) -> tuple[int, bytes] | tuple[int, bytes, list[memoryview]]:
+def _run(kind: int, functions: dict[int, Any], frame: _channel.Frame) -> tuple[int, bytes, list[memoryview]]:
     try:
         function, data = _decode_call(functions, frame)
         if kind == CALL:
@@ -114,9 +112,9 @@ def _run(
         else:
             result = run_chunk(kind, function, data)
         del function, data
-        return _channel.RETURNED, *_encode_result(result)
+        return (_channel.RETURNED, *_encode_result(result))
     except BaseException as error:
-        return _channel.RAISED, _wire.encode_error(error)
+        return _channel.RAISED, _wire.encode_error(error), []
     finally:
         _flush()
 

@@ -181,7 +181,8 @@ class _Lifetime:
             for pool in pools:
                 pool.close(True)
                 pool.interrupt()
-            if not all([pool.wait_ended(GRACE) for pool in pools]):
+            ended = [pool.wait_ended(GRACE) for pool in pools]
+            if not all(ended):
                 # A task that cannot be stopped would be torn down with the interpreter around it, which crashes.
                 _flush_and_exit(130)
             raise

@@ -133,12 +133,13 @@ def _combined_type(kind: type[Exception]) -> type[TaskError]:
                 "__doc__": kind.__doc__,
                 "__reduce_ex__": _reduce_combined,
             }
-            combined = type(kind.__name__, (kind, TaskError), names)
+            make: Any = type
+            combined = make(kind.__name__, (kind, TaskError), names)
             _combined_types[kind] = combined
     return combined
 
 
-def _reduce_combined(self: TaskError, protocol: int) -> tuple[Any, ...]:
+def _reduce_combined(self: TaskError, _protocol: int) -> tuple[Any, ...]:
     return as_task_error, (self.__cause__,)
 
 

@@ -31,7 +31,12 @@ pub struct Idle {
 impl Idle {
     /// Makes a room where nobody waits.
     pub fn new() -> Self {
-        Self { searching: AtomicUsize::new(0), sleeping: AtomicUsize::new(0), lock: Mutex::new(()), woken: Condvar::new() }
+        Self {
+            searching: AtomicUsize::new(0),
+            sleeping: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            woken: Condvar::new(),
+        }
     }
 
     /// Looks again and again for a short while; at most one worker of a pool does at a time.

@@ -1,10 +1,10 @@
 //! The pool of hypern: who waits for whom, and why nobody waits for ever. Nothing here knows Python.
 //!
-//! * [`queue`]: tasks that are accepted and not started; bounded or not; [`Ticket`] names one of them.
+//! * [`queue`](mod@queue): tasks that are accepted and not started; bounded or not; [`Ticket`] names one of them.
 //! * [`idle`](mod@idle): how a worker without work waits, and how it is reached in a few microseconds.
-//! * [`promise`]: where one caller waits for one outcome. [`mailbox`]: where one caller waits for many.
-//! * [`lifecycle`]: running, closing, ended; the threads of a pool and the wait for their end.
-//! * [`stats`]: counters.
+//! * [`promise`](mod@promise): where one caller waits for one outcome. [`mailbox`](mod@mailbox): where one caller waits for many.
+//! * [`lifecycle`](mod@lifecycle): running, closing, ended; the threads of a pool and the wait for their end.
+//! * Counters: [`stats`].
 //!
 //! The protocols and the arguments why they lose no task and no wake-up are in `README.md` beside this file.
 #![forbid(unsafe_code)]

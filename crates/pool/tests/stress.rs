@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hypern_pool::{Limit, Lifecycle, Promise, PushError, Queue, ThreadSettings};
+use hypern_pool::{Lifecycle, Limit, Promise, PushError, Queue, ThreadSettings};
 
 fn settings() -> ThreadSettings {
     ThreadSettings { name_prefix: "pool".into(), stack_size: 256 * 1024 }

@@ -14,8 +14,8 @@ use crate::backend;
 use crate::core::Core;
 use crate::face::Face;
 use crate::lineage;
-use crate::pool::{Pushed, prepare_chunk, push};
 use crate::outcome::Outcome;
+use crate::pool::{Pushed, prepare_chunk, push};
 use crate::task::{Function, Letter, Reply, Task, Work};
 use crate::waiting::wait_detached;
 
@@ -43,7 +43,9 @@ type Done = (usize, Option<Py<PyAny>>, f64, Option<Py<PyBaseException>>);
 impl Batch {
     pub(crate) fn new(py: Python<'_>, core: &Arc<Core>, kind: Kind, function: Py<PyAny>) -> PyResult<Self> {
         let shipped = match core.backend.is_isolated() {
-            true => core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Function>>>(py)?.map(|f| f.clone()),
+            true => {
+                core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Function>>>(py)?.map(|f| f.clone())
+            }
             false => None,
         };
         Ok(Self {
@@ -97,7 +99,8 @@ impl Batch {
 impl Batch {
     /// Hands out the chunk of number `index`; waits while the queue is full.
     fn push(&self, py: Python<'_>, index: usize, items: Bound<'_, PyAny>) -> PyResult<()> {
-        let work = prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
+        let work =
+            prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
         if self.helping && self.core.backend.is_isolated() {
             // A callback of a future, on the thread of a worker: there may be no other, and a guest cannot call back.
             self.mailbox.put(self.run_here(py, index, &work));

@@ -87,7 +87,9 @@ impl<'a> Child<'a> {
     pub(crate) fn receive(&mut self) -> Result<Frame, Lost> {
         match read_frame(&mut self.channel) {
             Ok(frame @ Frame { kind: Kind::Ready | Kind::Returned | Kind::Raised, .. }) => Ok(frame),
-            Ok(Frame { kind, .. }) => Err(self.lost(format!("it sent a frame of kind {kind:?}, which only hypern sends"))),
+            Ok(Frame { kind, .. }) => {
+                Err(self.lost(format!("it sent a frame of kind {kind:?}, which only hypern sends")))
+            }
             // On Linux a socket is reset, and not just closed, when its other side ends with bytes unread.
             Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Err(Lost::Unread),
             Err(FrameError::Closed) => Err(self.lost(String::new())),
@@ -138,7 +140,8 @@ impl<'a> Child<'a> {
 
     fn lost(&mut self, detail: String) -> Lost {
         let pid = self.process.id();
-        let status = self.reap().map(|status| status.signal().map_or_else(|| status.code().unwrap_or(0), |signal| -signal));
+        let status =
+            self.reap().map(|status| status.signal().map_or_else(|| status.code().unwrap_or(0), |signal| -signal));
         Lost::Died { pid, status, detail }
     }
 

@@ -40,7 +40,13 @@ pub(crate) struct Seat {
 }
 
 impl Core {
-    pub(crate) fn new(backend: Backend, face: Face, queue: Queue<Task>, threads: ThreadSettings, workers: usize) -> Self {
+    pub(crate) fn new(
+        backend: Backend,
+        face: Face,
+        queue: Queue<Task>,
+        threads: ThreadSettings,
+        workers: usize,
+    ) -> Self {
         /// The last number given out.
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self {

@@ -150,8 +150,8 @@ pub fn read_frame(source: &mut impl Read) -> Result<Frame, FrameError> {
     if header[..2] != MAGIC || header[3] != 0 {
         return Err(FrameError::Garbled(format!("it begins with {:02x?}", &header[..4])));
     }
-    let kind = Kind::from_number(header[2])
-        .ok_or_else(|| FrameError::Garbled(format!("there is no kind {}", header[2])))?;
+    let kind =
+        Kind::from_number(header[2]).ok_or_else(|| FrameError::Garbled(format!("there is no kind {}", header[2])))?;
     let count = u32::from_le_bytes(field(&header, 4));
     if count > MAX_BUFFERS {
         return Err(FrameError::Garbled(format!("it announces {count} buffers, over {MAX_BUFFERS}")));

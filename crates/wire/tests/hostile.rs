@@ -41,10 +41,10 @@ proptest! {
     }
 
     #[test]
-    fn flipped_bits_are_a_frame_or_an_error(frame in frames(), at in any::<prop::sample::Index>(), bit in 0..8) {
+    fn flipped_bits_are_a_frame_or_an_error(frame in frames(), at in any::<prop::sample::Index>(), bit in 0..8_u32) {
         let mut bytes = bytes_of(&frame);
         let at = at.index(bytes.len());
-        bytes[at] ^= 1 << bit;
+        bytes[at] ^= 1_u8 << bit;
         drop(read_frame(&mut bytes.as_slice()));
     }
 

@@ -93,8 +93,7 @@ pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Lineage>) -> io::Result<()> 
     }
     let index = core.seats.len();
     let (shared, intake) = (Arc::clone(core), Intake::Assistant(Arc::clone(&waiting)));
-    let spawned =
-        core.lifecycle.spawn(&core.threads, index, move || live(&shared, index, &Seat::default(), &intake));
+    let spawned = core.lifecycle.spawn(&core.threads, index, move || live(&shared, index, &Seat::default(), &intake));
     if spawned.is_err() {
         waiting.assisted.store(false, Ordering::SeqCst);
     }

@@ -50,7 +50,9 @@ fn enter<'a>(core: &Core, command: &Command, seat: &'a Seat) -> PyResult<Child<'
                 }));
             }
             Err(Lost::Unread) => "it ended while it started".clone_into(&mut reason),
-            Err(Lost::Died { status, detail, .. }) => reason = format!("it ended while it started ({status:?}) {detail}"),
+            Err(Lost::Died { status, detail, .. }) => {
+                reason = format!("it ended while it started ({status:?}) {detail}")
+            }
         }
         if core.queue.is_closed() {
             break;
