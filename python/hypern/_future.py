@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from hypern import _core
 
 T = TypeVar("T")
+
+#: Where the standard library's futures log the same.
+_log = logging.getLogger("concurrent.futures")
 
 
 class _Waiters(list[Any]):
@@ -52,6 +56,14 @@ class Future(concurrent.futures.Future[T]):
         """Return what the task raised, or None; wait for it, at most ``timeout`` seconds."""
         self._help()
         return super().exception(timeout)
+
+    def _invoke_callbacks(self) -> None:
+        # The standard library lets SystemExit and its like out, past the callbacks that follow and into the worker.
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException:
+                _log.exception("exception calling callback for %r", self)
 
     def _help(self) -> None:
         ticket, self._ticket = self._ticket, None

@@ -329,10 +329,11 @@ def _captures(function: Any) -> list[_Capture] | None:
 def encode_error(error: BaseException) -> bytes:
     """Encode what a task raised. Never fails: what cannot cross is replaced by words."""
     text = "".join(_formatted(error))
-    record = {"type": type(error).__qualname__, "message": describe(error), "traceback": text, "exception": None}
-    for chained in (True, False):
+    record: dict[str, Any] = {"message": describe(error), "traceback": text, "exception": None, "whole": False}
+    for whole in (True, False):
         try:
-            record["exception"] = _pickle_error(error, chained)
+            record["exception"] = _pickle_error(error, whole)
+            record["whole"] = whole
             break
         except BaseException:  # noqa: S112 - whatever the reducers of foreign objects do; the words remain.
             continue
@@ -346,12 +347,16 @@ def decode_error(payload: Any, buffers: list[Any]) -> BaseException:
         try:
             error = pickle.loads(record["exception"])
             if isinstance(error, BaseException):
-                return error
+                return error if record["whole"] else _annotated(error, record)
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: S110 - the words tell what this could not.
             pass
-    error = TaskError(record["message"])
+    return _annotated(TaskError(record["message"]), record)
+
+
+def _annotated(error: BaseException, record: dict[str, Any]) -> BaseException:
+    """Add in words what could not cross."""
     error.add_note(f"The worker's traceback:\n{record['traceback']}")
     return error
 
