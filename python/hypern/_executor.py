@@ -152,7 +152,11 @@ class BlockingExecutor(Executor):
             iterables = tuple(rest)
         if not iterables:
             raise TypeError("map() needs at least one iterable")
-        size = _count("chunk_size", chunk_size if chunksize is None else chunksize, sys.maxsize)
+        if chunksize is not None:
+            if chunk_size:
+                raise TypeError("chunk_size and chunksize are two spellings of one argument; give one of them")
+            chunk_size = chunksize
+        size = _count("chunk_size", chunk_size, sys.maxsize)
         if len(iterables) == 1:
             return self._drive(EACH, callable, iterables[0], size)
         return self._drive(STAR, callable, zip(*iterables, strict=False), size)

@@ -4,9 +4,9 @@
 
     RuntimeError
      ├── TaskError             a task raised; also an instance of what it raised, where the two can be combined
+     │    └── TransferError    something of a task cannot cross to a worker process or back (also a TypeError)
      ├── ShutdownError         the executor is shut down
      ├── WorkerCrashed         the worker process of this task died
-     ├── TransferError         something cannot cross to a worker process or back (also a TypeError)
      └── concurrent.futures.BrokenExecutor
           └── BrokenPool       the workers cannot be started, or their initializer failed
 """
@@ -38,7 +38,7 @@ class ShutdownError(RuntimeError):
     """The executor accepts nothing any more because it is shut down."""
 
 
-class TransferError(TypeError, RuntimeError):
+class TransferError(TaskError, TypeError):
     """A callable, an argument or a result cannot cross between this process and a worker."""
 
 

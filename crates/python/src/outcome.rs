@@ -58,13 +58,16 @@ impl Outcome {
             Self::Reply(Frame { kind: Kind::Returned, payload, buffers, .. }) => {
                 match lend(py, payload, buffers).and_then(|data| face.decode.call1(py, data)) {
                     Ok(value) => Opened::Value(value),
-                    Err(error) => Opened::TaskError(error),
+                    // It cannot be rebuilt; or Ctrl-C came meanwhile, which is not the task's.
+                    Err(error) => Opened::PoolError(error),
                 }
             }
-            Self::Reply(Frame { payload, buffers, .. }) => Opened::TaskError(raised_by(
-                py,
-                lend(py, payload, buffers).and_then(|data| face.decode_error.call1(py, data)),
-            )),
+            Self::Reply(Frame { payload, buffers, .. }) => {
+                match lend(py, payload, buffers).and_then(|data| face.decode_error.call1(py, data)) {
+                    Ok(exception) => Opened::TaskError(PyErr::from_value(exception.into_bound(py))),
+                    Err(error) => Opened::PoolError(error),
+                }
+            }
             Self::Crashed { pid, status, detail } => {
                 Opened::PoolError(raised_by(py, face.crashed.call1(py, (pid, status, detail))))
             }

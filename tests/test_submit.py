@@ -1,0 +1,323 @@
+"""submit: a future as concurrent.futures and asyncio know it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+
+import pytest
+
+import tasks
+from child import run
+from sync import aside, eventually
+
+
+def test_is_an_executor_of_concurrent_futures(pool):
+    assert isinstance(pool, concurrent.futures.Executor)
+
+
+def test_gives_a_future_of_concurrent_futures(pool):
+    future = pool.submit(tasks.square, 3)
+    assert isinstance(future, concurrent.futures.Future)
+    assert future.result(20) == 9
+    assert future.done() and not future.running() and not future.cancelled()
+    assert future.exception() is None
+
+
+@pytest.mark.parametrize("name", ["self", "callable", "fn", "args", "kwargs", "timeout", "executor"])
+def test_every_keyword_reaches_the_callable(pool, name):
+    assert pool.submit(tasks.arguments, **{name: 1}).result(20) == ((), {name: 1})
+
+
+def test_does_not_wait(make, gate):
+    executor = make(1)
+    future = executor.submit(gate.door.wait, "held")
+    gate.arrived()
+    assert not future.done()
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.result(timeout=0.01)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        future.exception(timeout=0)
+    gate.open()
+    assert future.result(20) == "held"
+
+
+def test_a_future_runs_once_its_task_does(make, gate):
+    executor = make(1)
+    running = executor.submit(gate.door.wait)
+    gate.arrived()
+    waiting = executor.submit(tasks.square, 2)
+    assert running.running()
+    assert not waiting.running() and not waiting.done()
+    gate.open()
+    assert waiting.result(20) == 4
+
+
+def test_one_worker_takes_tasks_in_the_order_submitted(make, ledger):
+    executor = make(1)
+    futures = [executor.submit(ledger.note, number) for number in range(100)]
+    concurrent.futures.wait(futures, 20)
+    assert ledger.lines() == [str(number) for number in range(100)]
+
+
+def test_a_task_that_waits_can_be_cancelled(make, gate, ledger):
+    executor = make(1)
+    held = executor.submit(gate.door.wait)
+    gate.arrived()
+    futures = [executor.submit(ledger.note, number) for number in range(10)]
+    assert all(future.cancel() for future in futures[::2])
+    assert all(future.cancelled() and future.done() for future in futures[::2])
+    with pytest.raises(concurrent.futures.CancelledError):
+        futures[0].result(20)
+    gate.open()
+    held.result(20)
+    for future in futures[1::2]:
+        future.result(20)
+    assert ledger.lines() == ["1", "3", "5", "7", "9"]
+
+
+def test_a_task_that_runs_cannot_be_cancelled(make, gate):
+    executor = make(1)
+    future = executor.submit(gate.door.wait, "held")
+    gate.arrived()
+    assert not future.cancel()
+    gate.open()
+    assert future.result(20) == "held"
+    assert not future.cancel()
+
+
+def test_wait_is_told_of_a_cancelled_future(make, gate):
+    executor = make(1)
+    executor.submit(gate.door.wait)
+    gate.arrived()
+    future = executor.submit(tasks.square, 2)
+    future.cancel()
+    gate.open()
+    done, not_done = concurrent.futures.wait([future], timeout=20)
+    assert done == {future} and not not_done
+
+
+def test_an_error_is_the_exception_of_the_future(pool):
+    future = pool.submit(tasks.raises, ValueError("mine"))
+    assert type(future.exception(20)) is ValueError
+    assert future.exception().args == ("mine",)
+    with pytest.raises(ValueError, match="mine"):
+        future.result()
+
+
+def test_stop_iteration_passes_through_a_future(pool):
+    assert type(pool.submit(tasks.raises, StopIteration(3)).exception(20)) is StopIteration
+
+
+def test_callbacks_are_called_in_order_with_the_future(make, gate):
+    executor = make(1)
+    future = executor.submit(gate.door.wait, 1)
+    gate.arrived()
+    calls = []
+    last = threading.Event()
+    future.add_done_callback(lambda future: calls.append(("first", future.result())))
+    future.add_done_callback(lambda future: calls.append(("second", future.result())))
+    future.add_done_callback(lambda future: last.set())
+    gate.open()
+    assert last.wait(20)
+    assert calls == [("first", 1), ("second", 1)]
+
+
+def test_a_callback_of_a_future_that_is_done_is_called_at_once(pool):
+    future = pool.submit(tasks.square, 3)
+    future.result(20)
+    calls = []
+    future.add_done_callback(calls.append)
+    assert calls == [future]
+
+
+def test_a_callback_is_called_when_a_future_is_cancelled(make, gate):
+    executor = make(1)
+    executor.submit(gate.door.wait)
+    gate.arrived()
+    future = executor.submit(tasks.square, 3)
+    calls = []
+    future.add_done_callback(calls.append)
+    assert future.cancel()
+    assert calls == [future]
+    gate.open()
+
+
+def test_wait_for_the_first_of_them(make, gate):
+    executor = make(2)
+    held = executor.submit(gate.door.wait)
+    gate.arrived()
+    quick = executor.submit(tasks.square, 3)
+    done, not_done = concurrent.futures.wait([held, quick], 20, concurrent.futures.FIRST_COMPLETED)
+    assert done == {quick} and not_done == {held}
+    gate.open()
+
+
+def test_wait_for_the_first_failure(make, gate):
+    executor = make(2)
+    held = executor.submit(gate.door.wait)
+    gate.arrived()
+    failing = executor.submit(tasks.raises, ValueError())
+    done, not_done = concurrent.futures.wait([held, failing], 20, concurrent.futures.FIRST_EXCEPTION)
+    assert done == {failing} and not_done == {held}
+    gate.open()
+
+
+def test_wait_for_all(pool):
+    futures = [pool.submit(tasks.square, number) for number in range(100)]
+    done, not_done = concurrent.futures.wait(futures, 20)
+    assert done == set(futures) and not not_done
+
+
+def test_as_completed_gives_every_future_once(pool):
+    futures = [pool.submit(tasks.square, number) for number in range(100)]
+    results = [future.result() for future in concurrent.futures.as_completed(futures, 20)]
+    assert sorted(results) == [n * n for n in range(100)]
+
+
+def test_as_completed_gives_the_quick_before_the_slow(make, gate):
+    executor = make(2)
+    slow = executor.submit(gate.door.wait)
+    gate.arrived()
+    quick = executor.submit(tasks.square, 3)
+    completed = concurrent.futures.as_completed([slow, quick], 20)
+    assert next(completed) is quick
+    gate.open()
+    assert next(completed) is slow
+
+
+def test_futures_of_this_and_of_other_executors_can_be_awaited_together(pool):
+    with concurrent.futures.ThreadPoolExecutor(1) as other:
+        futures = [pool.submit(tasks.square, 2), other.submit(tasks.square, 3)]
+        done, _ = concurrent.futures.wait(futures, 20)
+        assert sorted(future.result() for future in done) == [4, 9]
+
+
+def test_a_future_outlives_its_pool(make):
+    executor = make(1)
+    future = executor.submit(tasks.square, 3)
+    executor.shutdown()
+    del executor
+    assert future.result(0) == 9
+
+
+def test_the_same_future_can_be_awaited_by_many(make, gate):
+    executor = make(1)
+    future = executor.submit(gate.door.wait, "held")
+    gate.arrived()
+    waiters = [aside(future.result, 20) for _ in range(10)]
+    gate.open()
+    assert [waiter.result(20) for waiter in waiters] == ["held"] * 10
+
+
+# asyncio
+
+
+def test_run_in_executor(pool):
+    async def main():
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(*(loop.run_in_executor(pool, tasks.square, number) for number in range(100)))
+
+    assert asyncio.run(main()) == [n * n for n in range(100)]
+
+
+def test_wrap_future(pool):
+    async def main():
+        return await asyncio.wrap_future(pool.submit(tasks.square, 3))
+
+    assert asyncio.run(main()) == 9
+
+
+def test_the_loop_goes_on_while_tasks_run(make, gate):
+    executor = make(1)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        held = loop.run_in_executor(executor, gate.door.wait, "held")
+        await loop.run_in_executor(None, gate.arrived)
+        gate.open()  # by the loop, which nobody holds up
+        return await held
+
+    assert asyncio.run(main()) == "held"
+
+
+def test_an_error_reaches_the_coroutine(pool):
+    async def main():
+        with pytest.raises(ValueError, match="mine"):
+            await asyncio.get_running_loop().run_in_executor(pool, tasks.raises, ValueError("mine"))
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_coroutine_cancels_the_task_that_waits(make, gate, ledger):
+    executor = make(1)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        executor.submit(gate.door.wait)
+        await loop.run_in_executor(None, gate.arrived)
+        waiting = asyncio.ensure_future(loop.run_in_executor(executor, ledger.note, "ran"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.sleep(0)  # by now the loop has told the future of the executor
+        gate.open()
+
+    asyncio.run(main())
+    executor.run_sync(tasks.nothing)
+    assert ledger.lines() == []
+
+
+def test_a_timeout_of_a_coroutine_leaves_the_pool_usable(make, gate):
+    executor = make(1)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(loop.run_in_executor(executor, gate.door.wait), 0.05)
+        gate.open()
+        return await loop.run_in_executor(executor, tasks.square, 3)
+
+    assert asyncio.run(main()) == 9
+
+
+def test_two_loops_share_a_pool(pool):
+    async def main():
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(pool, tasks.square, number) for number in range(50)]
+
+    loops = [aside(asyncio.run, main()) for _ in range(2)]
+    assert [loop.result(30) for loop in loops] == [[n * n for n in range(50)]] * 2
+
+
+def test_a_loop_that_closed_before_its_task_ended_is_left_in_peace(backend):
+    run(
+        """
+        import asyncio, sys
+        from hypern import BlockingExecutor
+        from sync import Gate
+
+        executor = BlockingExecutor(1, backend=sys.argv[1])
+        with Gate() as gate:
+            loop = asyncio.new_event_loop()
+            future = loop.run_in_executor(executor, gate.door.wait)
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            gate.arrived()
+            future.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+        executor.shutdown()
+        print("done")
+        """,
+        backend,
+    ).ok("done\n")
+
+
+def test_dropped_futures_still_run(make, ledger):
+    executor = make(1)
+    for number in range(10):
+        executor.submit(ledger.note, number)
+    assert eventually(lambda: len(ledger.lines()) == 10)
