@@ -26,7 +26,10 @@ CALLS = {
     "submit": (lambda executor: executor.submit(tasks.square, 5).result(20), 25),
     "run_sync": (lambda executor: executor.run_sync(tasks.square, 5), 25),
     "map": (lambda executor: executor.map(tasks.square, range(10), chunk_size=1), [n * n for n in range(10)]),
-    "run_parallel": (lambda executor: executor.run_parallel([(tasks.square, (n,)) for n in range(10)]), [n * n for n in range(10)]),
+    "run_parallel": (
+        lambda executor: executor.run_parallel([(tasks.square, (n,)) for n in range(10)]),
+        [n * n for n in range(10)],
+    ),
 }
 
 

@@ -228,7 +228,9 @@ def test_a_circle_of_causes_arrives(pool):
     assert "one" in str(error)
 
 
-@pytest.mark.parametrize("error", [tasks.Uncombinable("final"), tasks.OfPickyMeta("picky")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error", [tasks.Uncombinable("final"), tasks.OfPickyMeta("picky")], ids=lambda e: type(e).__name__
+)
 def test_a_type_that_cannot_be_combined_arrives_as_a_task_error(pool, way, error):
     caught = caught_by(way, pool, tasks.raises, error)
     assert type(caught) is TaskError

@@ -355,7 +355,9 @@ def test_a_program_that_a_task_started_can_be_ended(pool, number):
         import subprocess
         import sys
 
-        code = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); print('up', flush=True); signal.pause()"
+        code = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); print('up', flush=True); signal.pause()"
+        )
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as program:
             program.stdout.readline()
             program.send_signal(number)

@@ -190,7 +190,7 @@ def test_a_caller_that_is_shut_down_while_a_large_argument_is_stuck(make):
     worker = executor.run_sync(tasks.process_id)
     os.kill(worker, signal.SIGSTOP)
     call = aside(executor.run_sync, len, bytes(LARGE))
-    assert eventually(lambda: executor.pending_tasks() == 0)
+    assert eventually(lambda: executor._pool.running() == 1)
     executor.shutdown(timeout_secs=0.1)
     os.kill(worker, signal.SIGCONT)
     assert call.result(60) == LARGE

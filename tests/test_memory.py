@@ -157,7 +157,6 @@ def test_a_dropped_pool_finishes_what_it_accepted(backend, ledger):
 
 def test_a_pool_dropped_while_a_task_runs_finishes_it(backend):
 
-
     with Gate() as gate:
         executor = BlockingExecutor(1, backend=backend)
         future = executor.submit(gate.door.wait, "held")

@@ -16,6 +16,7 @@ from sync import aside, children, eventually
 
 DEEP = 8
 WAYS = (ways.by_run_sync, ways.by_map, ways.by_run_parallel, ways.by_submit, ways.by_blocking)
+WAITING_WAYS = (ways.by_wait, ways.by_as_completed)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
@@ -27,6 +28,16 @@ def test_calls_nest_deeper_than_there_are_workers(make, way, workers):
         return 0 if depth == 0 else 1 + way(executor, down, depth - 1)
 
     assert aside(way, executor, down, DEEP).result(60) == DEEP
+
+
+@pytest.mark.parametrize("way", WAITING_WAYS, ids=lambda way: way.__name__)
+def test_the_waits_of_concurrent_futures_nest_too(make, way):
+    executor = make(1)
+
+    def down(depth):
+        return 0 if depth == 0 else 1 + way(executor, down, depth - 1)
+
+    assert aside(executor.run_sync, down, DEEP).result(60) == DEEP
 
 
 @pytest.mark.parametrize("outer", WAYS, ids=lambda way: way.__name__)
@@ -112,6 +123,22 @@ def test_a_task_waits_for_a_task_queued_behind_others(make, gate):
     gate.open()
     assert call.result(30) == 25
     assert [future.result(20) for future in queued] == [n * n for n in range(20)]
+
+
+@pytest.mark.shared
+def test_a_task_waits_for_a_future_that_somebody_else_submitted(make):
+    executor = make(1)
+    submitted = []
+    ready = threading.Event()
+
+    def waits():
+        ready.wait(20)
+        return submitted[0].result(20)
+
+    call = executor.submit(waits)
+    submitted.append(executor.submit(tasks.square, 5))
+    ready.set()
+    assert call.result(30) == 25
 
 
 def test_a_callback_may_call_the_pool(make, gate):
@@ -205,6 +232,18 @@ def test_nested_calls_leave_no_workers_behind(make):
     assert eventually(lambda: executor.active_threads() == 1, 10)
 
 
+def test_a_callback_that_asks_for_the_result_of_its_own_future_starts_nothing(make):
+    executor = make(1)
+    executor.run_sync(tasks.nothing)
+    workers, results = [], []
+    for number in range(50):
+        future = executor.submit(tasks.square, number)
+        future.add_done_callback(lambda future: (results.append(future.result()), workers.append(executor.active_threads())))
+    assert eventually(lambda: len(workers) == 50)
+    assert results == [n * n for n in range(50)]
+    assert set(workers) == {1}
+
+
 # Inside a worker that is isolated
 
 
@@ -213,7 +252,12 @@ def test_a_call_inside_a_worker_runs_where_it_is_made(make):
     executor = make(2)
 
     def inner():
-        return tasks.place(), executor.run_sync(tasks.place), executor.submit(tasks.place).result(), *executor.map(tasks.place, range(3))
+        return (
+            tasks.place(),
+            executor.run_sync(tasks.place),
+            executor.submit(tasks.place).result(),
+            *executor.map(tasks.place, range(3)),
+        )
 
     assert len(set(executor.run_sync(inner))) == 1
 

@@ -15,7 +15,11 @@ def test_results_are_in_the_order_of_the_tasks(pool):
 
 def test_results_keep_their_order_when_later_tasks_end_first(make, gate):
     executor = make(2)
-    tasks_ = [(gate.door.wait, ("first",)), *[(tasks.square, (number,)) for number in range(5)], (gate.door.wait, ("last",))]
+    tasks_ = [
+        (gate.door.wait, ("first",)),
+        *[(tasks.square, (number,)) for number in range(5)],
+        (gate.door.wait, ("last",)),
+    ]
     call = aside(executor.run_parallel, tasks_)
     gate.arrived(2)  # the first task and the last: all between them are done
     gate.open()
@@ -57,7 +61,17 @@ def test_tasks_run_at_the_same_time(make, gate):
 
 @pytest.mark.parametrize(
     "malformed",
-    [5, None, tasks.square, (), (tasks.square,), (tasks.square, 5), (tasks.square, (), 5), (tasks.square, (), {}, 1), "ab"],
+    [
+        5,
+        None,
+        tasks.square,
+        (),
+        (tasks.square,),
+        (tasks.square, 5),
+        (tasks.square, (), 5),
+        (tasks.square, (), {}, 1),
+        "ab",
+    ],
     ids=repr,
 )
 def test_a_malformed_task_is_a_clear_error(pool, malformed):
@@ -84,9 +98,7 @@ def test_of_several_errors_the_first_in_order_is_raised(pool):
 
 def test_all_tasks_have_run_when_one_failed(pool, ledger):
     with pytest.raises(ValueError, match="early"):
-        pool.run_parallel(
-            [(tasks.raises, (ValueError("early"),)), *[(ledger.note, (number,)) for number in range(20)]]
-        )
+        pool.run_parallel([(tasks.raises, (ValueError("early"),)), *[(ledger.note, (number,)) for number in range(20)]])
     assert sorted(map(int, ledger.lines())) == list(range(20))
 
 

@@ -17,7 +17,9 @@ def test_returns_what_the_callable_returns(pool):
     assert pool.run_sync(tasks.square, 7) == 49
 
 
-@pytest.mark.parametrize("value", [None, True, False, 0, "", b"", (), [], {}, {1, 2}, 1.5, 2**100, "ü€𝄞", ..., range(3)])
+@pytest.mark.parametrize(
+    "value", [None, True, False, 0, "", b"", (), [], {}, {1, 2}, 1.5, 2**100, "ü€𝄞", ..., range(3)]
+)
 def test_plain_values_come_back_equal(pool, value):
     result = pool.run_sync(tasks.identity, value)
     assert result == value
@@ -30,7 +32,9 @@ def test_passes_positional_and_keyword_arguments(pool):
     assert pool.run_sync(tasks.arguments) == ((), {})
 
 
-@pytest.mark.parametrize("name", ["self", "callable", "fn", "args", "kwargs", "timeout", "executor", "task", "chunk_size"])
+@pytest.mark.parametrize(
+    "name", ["self", "callable", "fn", "args", "kwargs", "timeout", "executor", "task", "chunk_size"]
+)
 def test_every_keyword_reaches_the_callable(pool, name):
     assert pool.run_sync(tasks.arguments, **{name: 1}) == ((), {name: 1})
 

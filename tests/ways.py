@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+
 import tasks
 from hypern.blocking import blocking
 
@@ -21,6 +23,17 @@ def by_run_parallel(executor, function, *args):
 
 def by_submit(executor, function, *args):
     return executor.submit(function, *args).result()
+
+
+def by_wait(executor, function, *args):
+    futures = [executor.submit(function, *args), executor.submit(tasks.nothing)]
+    concurrent.futures.wait(futures)
+    return futures[0].result()
+
+
+def by_as_completed(executor, function, *args):
+    (future,) = concurrent.futures.as_completed([executor.submit(function, *args)])
+    return future.result()
 
 
 def by_blocking(executor, function, *args):

@@ -17,6 +17,7 @@ READY = 7
 RETURNED = 8
 RAISED = 9
 SETUP = 10
+PATH = 11
 
 
 class Frame(NamedTuple):

@@ -215,8 +215,10 @@ class BlockingExecutor(Executor):
     def __del__(self) -> None:
         """Let the workers end when nobody can give them tasks; accepted ones are finished."""
         pool = self.__dict__.get("_pool")
-        if pool is not None and type(pool) is not _pool.ReopenedLater:
-            pool.close(False)
+        # Asked of the class: in a forked child the pool may be a stand-in, and at exit the modules may be gone.
+        close = getattr(type(pool), "close", None)
+        if close is not None:
+            close(pool, False)
 
     def _drive(
         self, kind: int, function: Any, items: Iterable[Any], chunk_size: int, *, finish: bool = False

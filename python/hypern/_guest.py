@@ -29,6 +29,8 @@ class Setup(NamedTuple):
     path: list[str]
     argv: list[str]
     recursion_limit: int
+    #: Bytes that the stack of the main thread, where tasks run, may take.
+    stack_size: int
     #: Pickled ``(initializer, initargs)``, None where there is none.
     initializer: bytes | None
 
@@ -73,9 +75,19 @@ def _set_up(setup: Setup) -> None:
     sys.path[:] = setup.path
     sys.argv[:] = setup.argv
     sys.setrecursionlimit(setup.recursion_limit)
+    _grow_stack(setup.stack_size)
     if setup.initializer is not None:
         initializer, initargs = pickle.loads(setup.initializer)
         initializer(*initargs)
+
+
+def _grow_stack(size: int) -> None:
+    """Let the stack of this thread, which grows as it is used, become ``size`` bytes large."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft != resource.RLIM_INFINITY and soft < size and (hard == resource.RLIM_INFINITY or size <= hard):
+        resource.setrlimit(resource.RLIMIT_STACK, (size, hard))
 
 
 def _serve(channel: _channel.Channel) -> None:
@@ -88,6 +100,9 @@ def _serve(channel: _channel.Channel) -> None:
             continue
         if kind == _channel.FORGET:
             functions.pop(frame.function, None)
+            continue
+        if kind == _channel.PATH:
+            sys.path[:] = pickle.loads(frame.payload)
             continue
         reply = _run(kind, functions, frame)
         # No name keeps the arguments of this task alive while the next one is awaited.

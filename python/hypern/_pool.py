@@ -5,21 +5,18 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import subprocess
 import sys
 import threading
 import weakref
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypern import _gil, _guest, _wire, errors
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hypern import _core
     from hypern._executor import BlockingExecutor
 
@@ -31,8 +28,7 @@ GRACE = 2.0
 _log = logging.getLogger("hypern")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What an executor was asked for, checked and completed."""
 
     backend: str
@@ -44,8 +40,7 @@ class Settings:
     initargs: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Face:
+class Face(NamedTuple):
     """The callables that the core asks of this side; see ``crates/python/src/face.rs``."""
 
     enter: Callable[[int], None]
@@ -111,6 +106,8 @@ def _command() -> list[str]:
     """Return how a worker process is started: this interpreter with its flags."""
     if not sys.executable:
         raise RuntimeError("sys.executable is empty, so no worker process can be started; use backend='threads'")
+    import subprocess
+
     # The flags that reproduce this interpreter's settings; multiprocessing uses the same function.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return [sys.executable, *flags, "-c", _guest.BOOTSTRAP, str(Path(__file__).resolve().parent.parent)]
@@ -129,7 +126,7 @@ def _setup(settings: Settings) -> bytes:
             ) from error
     path = [entry for entry in sys.path if isinstance(entry, str)]
     argv = [str(argument) for argument in getattr(sys, "argv", [])]
-    payload, _ = _wire.dumps(tuple(_guest.Setup(path, argv, sys.getrecursionlimit(), initializer)))
+    payload, _ = _wire.dumps(tuple(_guest.Setup(path, argv, sys.getrecursionlimit(), settings.stack_size, initializer)))
     return payload
 
 
@@ -192,6 +189,7 @@ class _Lifetime:
         from hypern import _core
 
         _core.after_fork_in_child()
+        _wire.start_afresh()
         pools, self._pools = self._pools, set()
         for executor in list(self.executors):
             executor._reopen_later()

@@ -71,8 +71,10 @@ def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
     return cloudpickle.dumps(value, PROTOCOL, buffer_callback=keep_inside), buffers
 
 
-def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview]]:
+def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview], Function]:
     """Encode a call or a chunk of calls; ``data`` is ``(args, kwargs)`` or the items of the chunk.
+
+    The last of what is returned is the module search path under which the rest can be rebuilt.
 
     Raises TransferError, which names the argument that cannot cross.
     """
@@ -80,7 +82,7 @@ def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, lis
         args, kwargs = data
         data = tuple(map(lighten, args)), kwargs
     try:
-        return dumps(data if apart else (function, data))
+        return *dumps(data if apart else (function, data)), _ship_path()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -131,6 +133,20 @@ def _places(kind: int, function: Any, data: Any, apart: bool) -> Iterator[tuple[
 # Functions
 
 
+_path: tuple[list[Any], Function] | None = None
+
+
+def _ship_path() -> Function:
+    """Return ``sys.path`` in the form that is sent once to each worker."""
+    global _path
+    if _path is None or _path[0] != sys.path:
+        from hypern._core import Function
+
+        path = list(sys.path)
+        _path = path, Function(pickle.dumps([entry for entry in path if isinstance(entry, str)], PROTOCOL))
+    return _path[1]
+
+
 class _Shipped:
     """A function in the form that crosses, and what must still be so for that form to be right."""
 
@@ -151,6 +167,13 @@ class _Shipped:
 
 
 _shipped: dict[int, _Shipped] = {}
+
+
+def start_afresh() -> None:
+    """In a forked child: forget what was shipped; a thread that does not exist here may have been at it."""
+    global _shipped, _path
+    _shipped = {}
+    _path = None
 
 
 def ship(function: Any) -> Function | None:
@@ -183,9 +206,10 @@ def _ship_anew(function: Any, known: _Shipped | None) -> Function:
         known.captured = captured
         return known.function
     key = id(function)
-    reference = weakref.ref(function, lambda _: _shipped.pop(key, None))
+    shipped = _shipped
+    reference = weakref.ref(function, lambda _: shipped.pop(key, None))
     entry = _Shipped(reference, Function(pickled), pickled, captured)
-    _shipped[key] = entry
+    shipped[key] = entry
     return entry.function
 
 
@@ -385,7 +409,7 @@ def _pickle_error(error: BaseException, chained: bool) -> bytes:
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, TracebackType):
-                return _rebuild_traceback, (_traceback_as_dict(obj),)
+                return _rebuild_traceback, (_traceback_as_list(obj),)
             if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
                 return _new_exception, (type(obj), obj.args), _chained_state(obj, chained), None, None, _restore
             return super().reducer_override(obj)
@@ -423,14 +447,34 @@ def _restore(error: BaseException, state: dict[str, Any]) -> None:
     restore_state(error, state)
 
 
-def _traceback_as_dict(trace: TracebackType) -> dict[str, Any]:
+#: Frames of a traceback that cross, from its beginning and from its end.
+_FRAMES = 50
+
+
+def _traceback_as_list(trace: TracebackType) -> list[tuple[str, str, str, int]]:
+    """Return the frames as module, file, function and line; those in the middle of a long traceback are left out."""
+    frames: list[tuple[str, str, str, int]] = []
+    link: TracebackType | None = trace
+    while link is not None:
+        code = link.tb_frame.f_code
+        module = link.tb_frame.f_globals.get("__name__")
+        frames.append((str(module), code.co_filename, code.co_name, link.tb_lineno))
+        link = link.tb_next
+    if len(frames) > 2 * _FRAMES:
+        frames[_FRAMES:-_FRAMES] = []
+    return frames
+
+
+def _rebuild_traceback(frames: list[tuple[str, str, str, int]]) -> TracebackType:
     from tblib import Traceback
 
-    return Traceback(trace).to_dict()
-
-
-def _rebuild_traceback(data: dict[str, Any]) -> TracebackType:
-    from tblib import Traceback
-
+    data: dict[str, Any] | None = None
+    for module, file, name, line in reversed(frames):
+        frame = {
+            "f_globals": {"__name__": module, "__file__": file},
+            "f_code": {"co_filename": file, "co_name": name},
+            "f_lineno": line,
+        }
+        data = {"tb_frame": frame, "tb_lineno": line, "tb_next": data}
     make: Callable[[], TracebackType] = Traceback.from_dict(data).as_traceback
     return make()

@@ -114,7 +114,12 @@ impl Batch {
                 self.open().push_back((index, ticket));
                 Ok(())
             }
-            Pushed::Refused => Err(self.core.refusal(py)),
+            Pushed::Refused(task) if self.helping => {
+                // The pool was shut down while it finishes the task that makes this call: that includes the call.
+                self.mailbox.put(self.run_here(py, index, &task.work));
+                Ok(())
+            }
+            Pushed::Refused(_) => Err(self.core.refusal(py)),
         }
     }
 

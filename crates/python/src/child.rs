@@ -38,6 +38,8 @@ pub(crate) struct Child<'a> {
     channel: Channel,
     /// Numbers of the functions that the process keeps, the one used last at the back.
     functions: VecDeque<u64>,
+    /// The number of the module search path that the process has, 0 for the one it began with.
+    path: u64,
     seat: &'a Seat,
     reaped: Option<ExitStatus>,
 }
@@ -61,7 +63,7 @@ impl<'a> Child<'a> {
         let channel = Channel::new(ours, open_process(&process));
         seat.reach.set(i32::try_from(process.id()).ok().map(Target::Process));
         seat.inherited.set(Some(channel.descriptor()));
-        let mut child = Self { process, channel, functions: VecDeque::new(), seat, reaped: None };
+        let mut child = Self { process, channel, functions: VecDeque::new(), path: 0, seat, reaped: None };
         let mut head = Vec::new();
         write_head(&mut head, Kind::Setup, 0, command.setup.len(), std::iter::empty());
         // A process that is gone already is found out by the first read.
@@ -104,6 +106,12 @@ impl<'a> Child<'a> {
 
     fn send(&mut self, task: &Encoded) -> io::Result<()> {
         let mut head = Vec::new();
+        let path = task.path.shipment();
+        if path.number != self.path {
+            self.path = path.number;
+            write_head(&mut head, Kind::Path, path.number, path.bytes.len(), std::iter::empty());
+            head.extend_from_slice(&path.bytes);
+        }
         let number = task.function.as_ref().map_or(0, |function| function.shipment().number);
         if let Some(function) = &task.function {
             self.define(&mut head, number, &function.shipment().bytes);

@@ -65,9 +65,11 @@ impl Core {
 
     /// Ends the pool because a worker cannot work: refuses what waits and all that comes.
     pub(crate) fn break_down(&self, py: Python<'_>, reason: &PyErr) {
-        if self.broken.set(reason.to_string()).is_ok()
-            && let Err(error) = self.face.failed.call1(py, (reason.value(py),))
-        {
+        if self.broken.set(reason.to_string()).is_err() {
+            // Another worker failed first, and does the rest.
+            return;
+        }
+        if let Err(error) = self.face.failed.call1(py, (reason.value(py),)) {
             error.write_unraisable(py, None);
         }
         self.queue.close();

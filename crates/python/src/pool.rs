@@ -151,13 +151,16 @@ impl Pool {
         let task = Task { work, reply: Reply::Future(future), lineage: lineage::current() };
         match push(py, core, task, if owner.is_some() { Limit::Passed } else { Limit::Heeded })? {
             Pushed::Accepted(ticket) => Ok(Some(Ticket { core: Arc::clone(core), ticket, owner })),
-            Pushed::Refused => Err(core.refusal(py)),
+            Pushed::Refused(_) => Err(core.refusal(py)),
         }
     }
 
     /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`.
     fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>) -> PyResult<Batch> {
         let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
+        if self.0.queue.is_closed() && !lineage::contains(self.0.id) {
+            return Err(self.0.refusal(py));
+        }
         Batch::new(py, &self.0, kind, function)
     }
 
@@ -253,14 +256,14 @@ impl Ticket {
 /// What became of a task that was pushed.
 pub(crate) enum Pushed {
     Accepted(hypern_pool::Ticket<Task>),
-    Refused,
+    Refused(Task),
 }
 
 /// Pushes a task, waiting detached while the queue is full. Woken by a claim or by the end of the pool.
 pub(crate) fn push(py: Python<'_>, core: &Core, task: Task, limit: Limit) -> PyResult<Pushed> {
     let mut unsent = match core.queue.push(task, limit) {
         Ok(ticket) => return Ok(Pushed::Accepted(ticket)),
-        Err(PushError::Closed(_)) => return Ok(Pushed::Refused),
+        Err(PushError::Closed(task)) => return Ok(Pushed::Refused(task)),
         Err(PushError::Full(task)) => Some(task),
     };
     let pushed = wait_detached(py, |timeout| {
@@ -276,7 +279,7 @@ pub(crate) fn push(py: Python<'_>, core: &Core, task: Task, limit: Limit) -> PyR
     })?;
     Ok(match pushed {
         Ok(ticket) => Pushed::Accepted(ticket),
-        Err(_refused) => Pushed::Refused,
+        Err(task) => Pushed::Refused(task),
     })
 }
 
@@ -326,9 +329,9 @@ fn encode(
 ) -> PyResult<Encoded> {
     let apart = shipped.is_some();
     let encoded = core.face.encode.call1(py, (kind as u8, function, data, apart))?;
-    let (payload, memory): (PyBackedBytes, Vec<Bound<'_, PyAny>>) = encoded.extract(py)?;
+    let (payload, memory, path): (PyBackedBytes, Vec<Bound<'_, PyAny>>, Function) = encoded.extract(py)?;
     let buffers = memory.iter().map(Held::get).collect::<PyResult<_>>()?;
-    Ok(Encoded { kind, function: shipped, payload, buffers, awaited })
+    Ok(Encoded { kind, function: shipped, path, payload, buffers, awaited })
 }
 
 /// Runs a call of a thread that works for this pool on that thread itself.

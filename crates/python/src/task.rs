@@ -14,7 +14,7 @@ use crate::lineage::Lineage;
 use crate::outcome::Outcome;
 
 /// A callable that was pickled once and is sent at most once to each worker that needs it.
-#[pyclass(module = "hypern._core", frozen)]
+#[pyclass(module = "hypern._core", frozen, from_py_object)]
 #[derive(Clone, Debug)]
 pub(crate) struct Function(Arc<Shipment>);
 
@@ -78,6 +78,8 @@ pub(crate) struct Encoded {
     pub(crate) kind: hypern_wire::Kind,
     /// The function where it travels apart from the data; otherwise it is in the payload.
     pub(crate) function: Option<Function>,
+    /// The module search path under which the payload can be rebuilt, in the form that is sent once.
+    pub(crate) path: Function,
     pub(crate) payload: PyBackedBytes,
     pub(crate) buffers: Vec<Held>,
     /// Whether a caller waits for this task alone, so that a few microseconds of looking for the reply are well spent.

@@ -54,10 +54,12 @@ pub enum Kind {
     Raised = 9,
     /// To the child, first of all: what it takes over from its parent.
     Setup = 10,
+    /// To the child: the module search path of what follows.
+    Path = 11,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Call,
         Self::Each,
         Self::Star,
@@ -68,6 +70,7 @@ impl Kind {
         Self::Returned,
         Self::Raised,
         Self::Setup,
+        Self::Path,
     ];
 
     /// Finds the kind of that number.

@@ -13,7 +13,7 @@ fn bytes_of(frame: &Frame) -> Vec<u8> {
 
 fn frames() -> impl Strategy<Value = Frame> {
     let chunk = || prop::collection::vec(any::<u8>(), 0..300);
-    (1_u8..=10, any::<u64>(), chunk(), prop::collection::vec(chunk(), 0..4)).prop_map(
+    (1_u8..=11, any::<u64>(), chunk(), prop::collection::vec(chunk(), 0..4)).prop_map(
         |(kind, function, payload, buffers)| Frame {
             kind: Kind::from_number(kind).expect("in range"),
             function,
