@@ -142,8 +142,8 @@ def test_a_worker_killed_while_an_argument_is_on_its_way(make):
     for _ in range(3):
         worker = executor.run_sync(tasks.process_id)
         os.kill(worker, signal.SIGSTOP)  # it reads no more, so that the argument is stuck half-way
-        call = aside(executor.run_sync, len, bytes(LARGE))
-        assert eventually(lambda: executor.pending_tasks() == 0)
+        call = executor.submit(len, bytes(LARGE))
+        assert eventually(call.running)
         os.kill(worker, signal.SIGKILL)
         try:
             assert call.result(60) == LARGE  # on the replacement: the task had not begun

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
 import struct
+import time
 from typing import NamedTuple
 
 HEADER = struct.Struct("<2sBxIQQ")
 MAGIC = b"HY"
 #: Bytes taken from the socket at once, so that a small frame costs one system call.
 GULP = 64 * 1024
+
+#: How long a process looks for its next task before it sleeps, in seconds: about what waking it costs.
+LOOK = 60e-6
 
 DEFINE = 5
 FORGET = 6
@@ -18,6 +23,10 @@ RETURNED = 8
 RAISED = 9
 SETUP = 10
 PATH = 11
+
+
+#: Not on macOS, where looking without it is short enough to do no harm.
+_yield = getattr(os, "sched_yield", lambda: None)
 
 
 class Frame(NamedTuple):
@@ -35,6 +44,11 @@ class Channel:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._received = b""
+        os.set_blocking(descriptor, False)
+        self._readable = select.poll()
+        self._readable.register(descriptor, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(descriptor, select.POLLOUT)
 
     def receive(self) -> Frame | None:
         """Return the next frame, None when hypern has closed its end."""
@@ -63,7 +77,11 @@ class Channel:
     def _fill(self, size: int) -> bool:
         """Have at least ``size`` bytes received; false if hypern closed its end before the first of them."""
         while len(self._received) < size:
-            data = os.read(self.descriptor, GULP)
+            try:
+                data = os.read(self.descriptor, GULP)
+            except BlockingIOError:
+                self._await_data()
+                continue
             if not data:
                 if self._received:
                     raise ConnectionError("the frame ends early")
@@ -84,12 +102,28 @@ class Channel:
         view[:begun] = self._received[:begun]
         self._received = self._received[begun:]
         while begun < size:
-            count = os.readv(self.descriptor, [view[begun:]])
+            try:
+                count = os.readv(self.descriptor, [view[begun:]])
+            except BlockingIOError:
+                self._readable.poll()
+                continue
             if not count:
                 raise ConnectionError("the frame ends early")
             begun += count
         return data
 
+    def _await_data(self) -> None:
+        """Wait until there is something to read: look for a short while, letting others run, then sleep."""
+        until = time.perf_counter() + LOOK
+        while not self._readable.poll(0):
+            if time.perf_counter() > until:
+                self._readable.poll()
+                return
+            _yield()
+
     def _write(self, data: memoryview) -> None:
         while data:
-            data = data[os.write(self.descriptor, data) :]
+            try:
+                data = data[os.write(self.descriptor, data) :]
+            except BlockingIOError:
+                self._writable.poll()

@@ -67,5 +67,5 @@ class Future(concurrent.futures.Future[T]):
 
     def _help(self) -> None:
         ticket, self._ticket = self._ticket, None
-        if ticket is not None:
+        if ticket is not None and not self.done():
             ticket.help()

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, Spin};
 
-/// How long a caller looks before it parks: a task shorter than this costs it no system call.
-const LOOK: Duration = Duration::from_micros(30);
-
 /// A place for one outcome, settled once by whoever ran the task.
 #[derive(Debug, Default)]
 pub struct Promise<T> {
@@ -34,9 +31,11 @@ impl<T> Promise<T> {
     }
 
     /// Waits for the outcome, at most `timeout`; `None` when the time is up. Woken by [`Promise::settle`].
-    pub fn wait(&self, timeout: Option<Duration>) -> Option<T> {
+    ///
+    /// Looks for the time `look` before it parks: an outcome that comes meanwhile costs no wake-up.
+    pub fn wait(&self, look: Duration, timeout: Option<Duration>) -> Option<T> {
         if !self.settled.load(Ordering::Acquire) {
-            let spin = Spin::start(LOOK);
+            let spin = Spin::start(look);
             while spin.turn() && !self.settled.load(Ordering::Acquire) {}
         }
         let mut place = self.value.lock();

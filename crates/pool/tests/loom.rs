@@ -5,6 +5,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hypern_pool::sync::{AtomicUsize, Ordering};
 use hypern_pool::{Limit, Mailbox, Promise, PushError, Queue};
@@ -143,7 +144,7 @@ fn a_settled_promise_reaches_its_waiter() {
             let promise = Arc::clone(&promise);
             move || promise.settle(5)
         });
-        assert_eq!(promise.wait(None), Some(5));
+        assert_eq!(promise.wait(Duration::ZERO, None), Some(5));
         worker.join().expect("no panic");
     });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::face::Face;
 use crate::lineage;
 use crate::outcome::Outcome;
 use crate::pool::{Pushed, prepare_chunk, push};
-use crate::task::{Function, Letter, Reply, Task, Work};
+use crate::task::{Function, Inbox, Letter, Reply, Task, Work};
 use crate::waiting::wait_detached;
 
 /// The chunks that one call of `map` or `run_parallel` has handed out and not got back.
@@ -26,7 +27,7 @@ use crate::waiting::wait_detached;
 #[derive(Debug)]
 pub(crate) struct Batch {
     core: Arc<Core>,
-    mailbox: Arc<Mailbox<Letter>>,
+    inbox: Arc<Inbox>,
     kind: Kind,
     function: Py<PyAny>,
     /// The function in the form that is sent once, on isolated backends.
@@ -50,7 +51,12 @@ impl Batch {
         };
         Ok(Self {
             core: Arc::clone(core),
-            mailbox: Arc::new(Mailbox::new()),
+            inbox: Arc::new(Inbox {
+                mailbox: Mailbox::new(),
+                // The calls of `run_parallel` are independent of each other.
+                stops_at_failure: kind != Kind::Calls,
+                stopped: AtomicBool::new(false),
+            }),
             kind,
             function,
             shipped,
@@ -82,7 +88,7 @@ impl Batch {
     }
 
     fn next_letters(&self, py: Python<'_>) -> PyResult<Vec<Letter>> {
-        let letters = self.mailbox.try_take();
+        let letters = self.inbox.mailbox.try_take();
         if !letters.is_empty() {
             return Ok(letters);
         }
@@ -91,7 +97,7 @@ impl Batch {
         {
             return Ok(vec![letter]);
         }
-        wait_detached(py, |timeout| Some(self.mailbox.take(timeout)).filter(|letters| !letters.is_empty()))
+        wait_detached(py, |timeout| Some(self.inbox.mailbox.take(timeout)).filter(|letters| !letters.is_empty()))
     }
 }
 
@@ -103,10 +109,10 @@ impl Batch {
             prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
         if self.helping && self.core.backend.is_isolated() {
             // A callback of a future, on the thread of a worker: there may be no other, and a guest cannot call back.
-            self.mailbox.put(self.run_here(py, index, &work));
+            self.inbox.mailbox.put(self.run_here(py, index, &work));
             return Ok(());
         }
-        let reply = Reply::Batch(Arc::clone(&self.mailbox), index);
+        let reply = Reply::Batch(Arc::clone(&self.inbox), index);
         let task = Task { work, reply, lineage: lineage::current() };
         let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
         match push(py, &self.core, task, limit)? {
@@ -116,7 +122,7 @@ impl Batch {
             }
             Pushed::Refused(task) if self.helping => {
                 // The pool was shut down while it finishes the task that makes this call: that includes the call.
-                self.mailbox.put(self.run_here(py, index, &task.work));
+                self.inbox.mailbox.put(self.run_here(py, index, &task.work));
                 Ok(())
             }
             Pushed::Refused(_) => Err(self.core.refusal(py)),

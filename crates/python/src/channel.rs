@@ -13,8 +13,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
-/// How long a read looks again before it waits, where somebody waits for this reply alone.
-const LOOK: Duration = Duration::from_micros(30);
 /// Bytes taken from the socket at once, so that a small frame costs one system call.
 const GULP: usize = 64 * 1024;
 
@@ -27,13 +25,13 @@ pub(crate) struct Channel {
     /// Bytes received and not yet read, from `taken` on.
     received: Vec<u8>,
     taken: usize,
-    /// Whether reads look for a short while before they wait.
-    pub(crate) eager: bool,
+    /// How long a read looks before it waits; nothing where nobody waits for this reply alone.
+    pub(crate) look: Duration,
 }
 
 impl Channel {
     pub(crate) fn new(socket: UnixStream, process: Option<OwnedFd>) -> Self {
-        Self { socket, process, received: vec![0; GULP], taken: GULP, eager: false }
+        Self { socket, process, received: vec![0; GULP], taken: GULP, look: Duration::ZERO }
     }
 
     pub(crate) fn descriptor(&self) -> RawFd {
@@ -112,15 +110,14 @@ impl Channel {
 
     /// Takes what is in the socket; 0 when the other side is closed or the process has ended.
     fn receive(&self, place: &mut [u8]) -> io::Result<usize> {
-        let mut look = self.eager.then(|| Spin::start(LOOK));
+        let look = Spin::start(self.look);
         loop {
             match recv(&self.socket, &mut *place, RecvFlags::DONTWAIT) {
                 Ok((_, received)) => return Ok(received),
                 Err(Errno::AGAIN) => {
-                    if look.as_ref().is_some_and(Spin::turn) {
+                    if look.turn() {
                         continue;
                     }
-                    look = None;
                     if !self.wait(PollFlags::IN) {
                         // It may have written its last words before it ended.
                         return match recv(&self.socket, place, RecvFlags::DONTWAIT) {

@@ -50,6 +50,11 @@ impl Outcome {
         Self::Raised(PyRuntimeError::new_err(format!("hypern failed inside while running the task: {message}")))
     }
 
+    /// Whether the task did not return.
+    pub(crate) fn is_failure(&self) -> bool {
+        !matches!(self, Self::Returned(_) | Self::Reply(Frame { kind: Kind::Returned, .. }))
+    }
+
     /// Turns the outcome into Python objects, decoding what came from a guest.
     pub(crate) fn open(self, py: Python<'_>, face: &Face) -> Opened {
         match self {
@@ -90,7 +95,7 @@ impl Reply {
     pub(crate) fn settle(self, outcome: Outcome, ran: Duration, face: &Face) {
         match self {
             Self::Promise(promise) => promise.settle(outcome),
-            Self::Batch(mailbox, index) => mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64() }),
+            Self::Batch(inbox, index) => inbox.mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64() }),
             Self::Future(future) => {
                 // None: the interpreter is finalizing and nobody can look at the future any more.
                 let _: Option<()> = Python::try_attach(|py| settle_future(py, face, future, outcome));

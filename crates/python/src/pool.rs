@@ -99,6 +99,7 @@ impl Pool {
         let work = prepare_call(py, core, function, args, kwargs, true)?;
         let promise = Arc::new(Promise::new());
         let task = Task { work, reply: Reply::Promise(Arc::clone(&promise)), lineage: lineage::current() };
+        let look = core.backend.look();
         let mut unsent = Some(task);
         let mut ticket = None;
         // Pushed after detaching: the worker finds the interpreter free.
@@ -114,7 +115,7 @@ impl Pool {
                     }
                 }
             }
-            promise.wait(timeout).map(Ok)
+            promise.wait(look, timeout).map(Ok)
         });
         match waited {
             Ok(Ok(outcome)) => outcome.into_result(py, &core.face),

@@ -1,7 +1,7 @@
 //! A task: what to run, where its outcome goes, and on whose behalf it runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hypern_pool::{Mailbox, Promise};
 use pyo3::prelude::*;
@@ -93,8 +93,34 @@ pub(crate) enum Reply {
     Promise(Arc<Promise<Outcome>>),
     /// To a `concurrent.futures.Future`.
     Future(Py<PyAny>),
-    /// To the caller that drives a batch.
-    Batch(Arc<Mailbox<Letter>>, usize),
+    /// To the caller that drives a batch, as the chunk of that number.
+    Batch(Arc<Inbox>, usize),
+}
+
+impl Reply {
+    /// Whether nobody wants the outcome any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self, Self::Batch(inbox, _) if inbox.stopped.load(Ordering::Acquire))
+    }
+
+    /// Takes note of the outcome before it is delivered: the first failure of `map` keeps its other chunks from starting.
+    pub(crate) fn note(&self, outcome: &Outcome) {
+        if let Self::Batch(inbox, _) = self
+            && inbox.stops_at_failure
+            && outcome.is_failure()
+        {
+            inbox.stopped.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Where the outcomes of a batch arrive.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) mailbox: Mailbox<Letter>,
+    pub(crate) stops_at_failure: bool,
+    /// Set by the worker whose chunk failed, before it takes another; read by workers before they run a chunk.
+    pub(crate) stopped: AtomicBool,
 }
 
 /// The outcome of one chunk of a batch.

@@ -14,7 +14,7 @@ use hypern_pool::Queue;
 
 pub(crate) use threads::{run_claimed, run_here};
 
-use crate::child::Command;
+use crate::child::{self, Command};
 use crate::core::{Core, Seat};
 use crate::lineage::Lineage;
 use crate::outcome::Outcome;
@@ -35,6 +35,14 @@ impl Backend {
         match self {
             Self::Threads => false,
             Self::Processes(_) => true,
+        }
+    }
+
+    /// How long a caller looks for the outcome of a short task before it parks: about what the hand-over takes.
+    pub(crate) fn look(&self) -> Duration {
+        match self {
+            Self::Threads => Duration::from_micros(30),
+            Self::Processes(_) => child::LOOK,
         }
     }
 }

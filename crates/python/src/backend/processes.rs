@@ -96,6 +96,9 @@ fn run<'a>(
     task: Task,
 ) -> (Option<Child<'a>>, Option<Unsettled>) {
     let Task { work, reply, lineage } = task;
+    if reply.is_stopped() {
+        return (Some(child), None);
+    }
     if let Reply::Future(future) = &reply
         && !Python::attach(|py| start_future(py, future))
     {
@@ -110,6 +113,7 @@ fn run<'a>(
     .unwrap_or_else(|panic| (Outcome::panicked(panic.as_ref()), None));
     let ran = began.elapsed();
     drop(running);
+    reply.note(&outcome);
     if !matches!(reply, Reply::Future(_)) {
         return (child, Some((reply, outcome, ran)));
     }

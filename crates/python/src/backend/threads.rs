@@ -76,6 +76,9 @@ pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
 /// Runs one task; a future is settled at once, while attached.
 fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
     let Task { work, reply, lineage } = task;
+    if reply.is_stopped() {
+        return None;
+    }
     let _lineage = lineage::enter(core.id, lineage);
     if let Reply::Future(future) = &reply
         && !start_future(py, future)
@@ -91,6 +94,7 @@ fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
     if fork::generation() != core.generation {
         fork::end_stray_child(py);
     }
+    reply.note(&outcome);
     // The arguments go before the outcome is known, as a caller expects who counts references.
     drop(work);
     match reply {
