@@ -238,7 +238,9 @@ def test_a_callback_that_asks_for_the_result_of_its_own_future_starts_nothing(ma
     workers, results = [], []
     for number in range(50):
         future = executor.submit(tasks.square, number)
-        future.add_done_callback(lambda future: (results.append(future.result()), workers.append(executor.active_threads())))
+        future.add_done_callback(
+            lambda future: (results.append(future.result()), workers.append(executor.active_threads()))
+        )
     assert eventually(lambda: len(workers) == 50)
     assert results == [n * n for n in range(50)]
     assert set(workers) == {1}

@@ -59,7 +59,7 @@ class Future(concurrent.futures.Future[T]):
 
     def _invoke_callbacks(self) -> None:
         # The standard library lets SystemExit and its like out, past the callbacks that follow and into the worker.
-        for callback in self._done_callbacks:
+        for callback in self._done_callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             try:
                 callback(self)
             except BaseException:
