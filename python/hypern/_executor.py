@@ -88,9 +88,9 @@ class BlockingExecutor(Executor):
             raise ValueError("thread_name_prefix must not hold a null character")
         self._settings = _pool.Settings(
             backend=backend,
-            workers=_count("max_threads", max_threads, MAX_THREADS) or default_workers(),
-            queue_size=_count("queue_size", queue_size, sys.maxsize),
-            stack_size=_stack_size(stack_size),
+            workers=checked_count("max_threads", max_threads, MAX_THREADS) or default_workers(),
+            queue_size=checked_count("queue_size", queue_size, sys.maxsize),
+            stack_size=checked_stack_size("stack_size", stack_size),
             thread_name_prefix=thread_name_prefix,
             initializer=initializer,
             initargs=tuple(initargs),
@@ -156,7 +156,7 @@ class BlockingExecutor(Executor):
             if chunk_size:
                 raise TypeError("chunk_size and chunksize are two spellings of one argument; give one of them")
             chunk_size = chunksize
-        size = _count("chunk_size", chunk_size, sys.maxsize)
+        size = checked_count("chunk_size", chunk_size, sys.maxsize)
         if len(iterables) == 1:
             return self._drive(EACH, callable, iterables[0], size)
         return self._drive(STAR, callable, zip(*iterables, strict=False), size)
@@ -251,7 +251,8 @@ def _rebuild_in_guest(workers: int) -> BlockingExecutor:
     return BlockingExecutor(max_threads=workers)
 
 
-def _count(name: str, value: Any, most: int) -> int:
+def checked_count(name: str, value: Any, most: int) -> int:
+    """Return ``value`` as a number from 0 to ``most``; raise TypeError or ValueError, which names it, for others."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be an int, not bool")
     try:
@@ -263,12 +264,13 @@ def _count(name: str, value: Any, most: int) -> int:
     return number
 
 
-def _stack_size(value: Any) -> int:
-    size = _count("stack_size", value, sys.maxsize // 2)
+def checked_stack_size(name: str, value: Any) -> int:
+    """Return ``value`` as a stack size in bytes, completed where it is 0."""
+    size = checked_count(name, value, sys.maxsize // 2)
     if size == 0:
         return threading.stack_size() or DEFAULT_STACK
     if size < LEAST_STACK:
-        raise ValueError(f"stack_size must be 0 or at least {LEAST_STACK} bytes, not {size}")
+        raise ValueError(f"{name} must be 0 or at least {LEAST_STACK} bytes, not {size}")
     return size
 
 

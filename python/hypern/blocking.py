@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar, overload
 
-from hypern._executor import BlockingExecutor, Call
+from hypern._executor import MAX_THREADS, BlockingExecutor, Call, checked_count, checked_stack_size
 
 __all__ = (
     "BlockingExecutor",
@@ -45,9 +45,9 @@ def get_default_executor() -> BlockingExecutor:
         return executor
     with _lock:
         if _default is None or not _default.is_running():
-            _default = BlockingExecutor(
-                _from_environment("HYPERN_BLOCKING_THREADS"), stack_size=_from_environment("HYPERN_BLOCKING_STACK")
-            )
+            threads = checked_count(*_from_environment("HYPERN_BLOCKING_THREADS"), MAX_THREADS)
+            stack_size = checked_stack_size(*_from_environment("HYPERN_BLOCKING_STACK"))
+            _default = BlockingExecutor(threads, stack_size=stack_size)
         return _default
 
 
@@ -129,9 +129,11 @@ def _decorate(executor: BlockingExecutor | None, fn: Callable[P, T]) -> Callable
     return on_a_worker
 
 
-def _from_environment(name: str) -> int:
+def _from_environment(name: str) -> tuple[str, int]:
+    """Return what to call the variable in an error, and its value."""
+    label = f"the environment variable {name}"
     text = os.environ.get(name, "").strip() or "0"
     try:
-        return int(text)
+        return label, int(text)
     except ValueError:
-        raise ValueError(f"the environment variable {name} must be a whole number, not {text!r}") from None
+        raise ValueError(f"{label} must be a whole number, not {text!r}") from None
