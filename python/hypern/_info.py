@@ -94,7 +94,7 @@ def _cores() -> dict[str, str]:
 def _defaults() -> dict[str, str]:
     rows = {
         "workers": str(_executor.default_workers()),
-        "stack of a worker": f"{_executor._stack_size(0) / 2**20:g} MiB of address space",
+        "stack of a worker": f"{_executor.checked_stack_size('stack_size', 0) / 2**20:g} MiB of address space",
         'backend="auto" means': "threads",
     }
     for name in ("HYPERN_BLOCKING_THREADS", "HYPERN_BLOCKING_STACK"):
