@@ -216,3 +216,36 @@ def test_memory_is_bounded_by_the_queue(backend):
         patience=300,
     ).ok()
     assert int(done.out) < 50 * 1024  # of 320 MB that passed through (KiB)
+
+
+def test_ctrl_c_takes_no_notification_from_another_caller():
+    """The main thread is told of space and interrupted at once; the other caller must get the slot."""
+    run(
+        """
+        import os, signal, threading
+        from hypern import BlockingExecutor
+        for turn in range(20):
+            executor, door = BlockingExecutor(1, queue_size=1, backend="threads"), threading.Event()
+            executor.submit(door.wait)
+            while executor.pending_tasks(): pass
+            executor.submit(abs, 1)
+            out = []
+            other = threading.Thread(target=lambda: out.append(executor.run_sync(abs, -2)))
+            def strike():
+                other.start()
+                os.kill(os.getpid(), signal.SIGINT)
+                door.set()
+            striker = threading.Thread(target=strike)
+            try:
+                striker.start()
+                executor.run_sync(abs, -1)
+                threading.Event().wait(20)
+            except KeyboardInterrupt:
+                pass
+            striker.join(20)
+            other.join(20)
+            assert out == [2], out
+            executor.shutdown()
+        """,
+        patience=100,
+    ).ok()

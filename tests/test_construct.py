@@ -13,7 +13,7 @@ import pytest
 import tasks
 from child import run
 from hypern import BlockingExecutor
-from sync import children, eventually, native_threads
+from sync import aside, children, eventually, native_threads
 
 HUGE = (10**6, 10**9, 2**63, 10**30)
 
@@ -376,3 +376,22 @@ def test_many_pools_made_and_shut_down(backend):
 def test_many_pools_made_and_never_used(backend):
     for _ in range(5):
         BlockingExecutor(2, backend=backend).shutdown()
+
+
+def test_a_future_cancelled_before_the_pool_breaks_counts_as_done(make, gate, caplog):
+    with caplog.at_level(logging.CRITICAL, "hypern"):
+        executor = make(1, initializer=tasks.waits_and_fails, initargs=(gate.door,))
+        gate.arrived()
+        future = executor.submit(tasks.nothing)
+        assert future.cancel()
+        gate.open()
+        assert concurrent.futures.wait([future], timeout=20).done == {future}
+
+
+def test_executors_made_by_many_threads_at_once_all_work(backend):
+    def make_and_use():
+        with BlockingExecutor(1, backend=backend) as executor:
+            return executor.run_sync(tasks.square, 3)
+
+    callers = [aside(make_and_use) for _ in range(8)]
+    assert [caller.result(60) for caller in callers] == [9] * 8

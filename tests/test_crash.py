@@ -332,7 +332,7 @@ def test_a_task_that_leaves_a_waiting_thread_does_not_hold_up_shutdown(make):
 
     executor.run_sync(leaves)
     worker = executor.run_sync(tasks.process_id)
-    aside(executor.shutdown, timeout_secs=5).result(20)
+    aside(executor.shutdown, timeout_secs=0.5).result(20)
     assert eventually(lambda: not is_alive(worker), 20)
 
 

@@ -351,3 +351,63 @@ program.communicate(timeout=20)
 """,
         backend,
     ).ok()
+
+
+def test_a_child_may_leave_the_with_block_it_was_forked_in(backend):
+    script(
+        """
+with BlockingExecutor(2, backend=backend) as inner:
+    inner.run_sync(tasks.square, 3)
+    process = os.fork()
+    if process == 0:
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+work()
+""",
+        backend,
+    ).ok()
+
+
+def test_a_child_that_asks_and_shuts_down_opens_nothing(backend):
+    script(
+        """
+import hypern
+from hypern import ShutdownError
+work()
+def body():
+    assert executor.is_running() and executor.active_threads() == 0 and executor.pending_tasks() == 0
+    executor.shutdown()
+    assert executor.active_threads() == 0 and not executor.is_running()
+    try: executor.run_sync(tasks.square, 3)
+    except ShutdownError: return 0
+    return 1
+assert forked(body) == 0
+work()
+""",
+        backend,
+    ).ok()
+
+
+def test_a_child_forked_by_a_callback_runs_nothing_of_the_parent(tmp_path, backend):
+    script(
+        f"""
+from sync import Ledger
+ledger = Ledger({str(tmp_path / "ledger")!r})
+executor = BlockingExecutor(1, backend=backend)
+processes = []
+ready = threading.Event()
+def fork(future):
+    process = os.fork()
+    if process:
+        processes.append(process)
+        ready.set()
+executor.submit(tasks.square, 3).add_done_callback(fork)
+for number in range(5):
+    executor.submit(ledger.note, number).result(20)
+assert ready.wait(20)
+assert os.waitstatus_to_exitcode(os.waitpid(processes[0], 0)[1]) == 0
+executor.run_sync(tasks.square, 3)
+assert ledger.lines() == [str(number) for number in range(5)], ledger.lines()
+""",
+        backend,
+    ).ok()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
+import queue
 import threading
 
 import pytest
@@ -334,3 +336,43 @@ def test_nested_calls_in_a_script(backend):
         """,
         backend,
     ).ok("8\n")
+
+
+def test_a_task_that_submits_its_like_goes_on_for_ever():
+    """No chain of ancestors grows behind it, to be dropped on one stack in the end."""
+    run(
+        """
+        import threading
+        from hypern import BlockingExecutor
+        executor, done = BlockingExecutor(1, backend="threads"), threading.Event()
+        def tick(left):
+            executor.submit(tick, left - 1) if left else done.set()
+        executor.submit(tick, 400_000)
+        assert done.wait(100)
+        executor.shutdown()
+        """,
+        patience=110,
+    ).ok()
+
+
+def test_a_wait_of_another_thread_does_not_take_the_help_away(make):
+    executor = make(1)
+    handed = queue.Queue()
+    task = executor.submit(lambda: handed.get().result(20)) if executor._settings.backend == "threads" else None
+    if task is None:
+        pytest.skip("a queue does not cross")
+    future = executor.submit(tasks.square, 3)
+    with pytest.raises(TimeoutError):
+        future.result(timeout=0)
+    handed.put(future)
+    assert task.result(20) == 9
+
+
+def test_a_task_waits_for_what_others_submitted_by_concurrent_futures_wait(make):
+    executor = make(1)
+    if executor._settings.backend != "threads":
+        pytest.skip("a future does not cross")
+    handed = queue.Queue()
+    task = executor.submit(lambda: len(concurrent.futures.wait([handed.get()], timeout=20).done))
+    handed.put(executor.submit(tasks.square, 3))
+    assert task.result(20) == 1

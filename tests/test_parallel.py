@@ -112,3 +112,9 @@ def test_results_are_the_very_objects(pool):
     values = [object() for _ in range(10)]
     results = pool.run_parallel([(tasks.identity, (value,)) for value in values])
     assert all(result is value for result, value in zip(results, values))
+
+
+def test_something_that_cannot_be_called_is_refused_before_a_task_has_run(pool, ledger):
+    with pytest.raises(TypeError, match="task 1"):
+        pool.run_parallel([(ledger.note, (1,)), (5, (1,))])
+    assert ledger.lines() == []

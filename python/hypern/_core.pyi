@@ -47,8 +47,6 @@ class Pool:
 class Ticket:
     """Names one submitted task, so that a worker that waits for it can see to it that somebody runs it."""
 
-    @property
-    def nested(self) -> bool: ...
     def help(self) -> None: ...
     def assist(self) -> None: ...
 
@@ -61,10 +59,10 @@ class Batch:
     def cancel(self) -> None: ...
 
 @final
-class Function:
-    """A callable that was pickled once and is sent at most once to each worker that needs it."""
+class Shipment:
+    """Something that was pickled once and is sent at most once to each worker that needs it."""
 
-    def __new__(cls, pickled: bytes) -> Function: ...
+    def __new__(cls, pickled: bytes) -> Shipment: ...
 
 @final
 class Buffer:

@@ -15,6 +15,7 @@ from hypern import _guest, _pool
 from hypern._batch import drive
 from hypern._chunk import CALLS, EACH, STAR
 from hypern._future import Future
+from hypern._in_place import InPlacePool
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,6 +97,7 @@ class BlockingExecutor(Executor):
             initargs=tuple(initargs),
         )
         self._max_workers = self._settings.workers
+        #: None in a forked child until it is used.
         self._pool: Any = _pool.open_pool(self._settings)
         _pool.track(self)
 
@@ -107,7 +109,7 @@ class BlockingExecutor(Executor):
         Raises an exception that is both what the callable raised and a TaskError; ShutdownError if the executor is
         shut down; WorkerCrashed, TransferError and BrokenPool as their names say.
         """
-        return self._pool.run(callable, args, kwargs or None)
+        return self._opened().run(callable, args, kwargs or None)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand ``fn(*args, **kwargs)`` to a worker and return its future at once; wait where the queue is full.
@@ -117,7 +119,7 @@ class BlockingExecutor(Executor):
         Raises ShutdownError if the executor is shut down, BrokenPool if it is broken.
         """
         future: Future[T] = Future()
-        ticket = self._pool.submit(future, fn, args, kwargs or None)
+        ticket = self._opened().submit(future, fn, args, kwargs or None)
         if ticket is not None:
             future.bind(ticket)
         return future
@@ -131,9 +133,9 @@ class BlockingExecutor(Executor):
         """
         calls = list(tasks)
         for index, call in enumerate(calls):
-            if type(call) is not tuple or len(call) != 2 or type(call[1]) is not tuple:
+            if type(call) is not tuple or len(call) != 2 or type(call[1]) is not tuple or not callable(call[0]):
                 calls[index] = _checked_call(index, call)
-        return self._drive(CALLS, run_call, calls, 0, finish=True)
+        return self._drive(CALLS, None, calls, 0, finish=True)
 
     def map(  # type: ignore[override]
         self, callable: Callable[..., T], /, *iterables: Any, chunk_size: int = 0, chunksize: int | None = None
@@ -163,7 +165,7 @@ class BlockingExecutor(Executor):
 
     def active_threads(self) -> int:
         """Return the number of workers that live, busy or not."""
-        return self._pool.live()
+        return 0 if self._pool is None else self._pool.live()
 
     def pool_size(self) -> int:
         """Return the number of workers that the executor was made with."""
@@ -171,11 +173,11 @@ class BlockingExecutor(Executor):
 
     def pending_tasks(self) -> int:
         """Return the number of tasks accepted and not started; a chunk of ``map`` counts as one."""
-        return self._pool.pending()
+        return 0 if self._pool is None else self._pool.pending()
 
     def is_running(self) -> bool:
         """Tell whether the executor accepts tasks."""
-        return self._pool.is_open()
+        return self._pool is None or self._pool.is_open()
 
     def shutdown(  # type: ignore[override]
         self, wait: bool = True, timeout_secs: float | None = 30.0, *, cancel_futures: bool = False
@@ -186,6 +188,9 @@ class BlockingExecutor(Executor):
         that run then go on. With ``cancel_futures``, tasks that have not started are cancelled. May be called again,
         also from a task or a callback of the executor, where it does not wait.
         """
+        if self._pool is None:
+            # A forked child that has not used it: nothing to end, and nothing to begin for that.
+            self._pool = InPlacePool()
         pool = self._pool
         pool.close(cancel_futures)
         if wait and not pool.is_current():
@@ -215,24 +220,24 @@ class BlockingExecutor(Executor):
     def __del__(self) -> None:
         """Let the workers end when nobody can give them tasks; accepted ones are finished."""
         pool = self.__dict__.get("_pool")
-        # Asked of the class: in a forked child the pool may be a stand-in, and at exit the modules may be gone.
-        close = getattr(type(pool), "close", None)
-        if close is not None:
-            close(pool, False)
+        if pool is not None:
+            pool.close(False)
 
     def _drive(
         self, kind: int, function: Any, items: Iterable[Any], chunk_size: int, *, finish: bool = False
     ) -> list[Any]:
-        make_batch = partial(self._pool.batch, kind, function)
+        make_batch = partial(self._opened().batch, kind, function)
         return drive(make_batch, items, workers=self._settings.workers, chunk_size=chunk_size, finish=finish)
 
+    def _opened(self) -> Any:
+        """Return the pool; in a forked child that has not used it yet, open a new one."""
+        pool = self._pool
+        return pool if pool is not None else _pool.reopen(self)
+
     def _reopen_later(self) -> None:
-        if self._pool.is_open():
-            self._pool = _pool.ReopenedLater(self)
-
-
-def run_call(*call: Any) -> None:
-    """Name the function of a batch of calls in error messages; the calls carry their own."""
+        """In a forked child: part from a pool whose workers do not exist here."""
+        if self._pool is not None and self._pool.is_open():
+            self._pool = None
 
 
 def default_workers() -> int:

@@ -40,12 +40,11 @@ class Future(concurrent.futures.Future[T]):
     def bind(self, ticket: _core.Ticket) -> None:
         """Let those who wait for the future see to it that the task is run."""
         self._ticket = ticket
-        if ticket.nested:
-            with self._condition:
-                # The functions of concurrent.futures wait for an event of their own; this is what they do before.
-                waiters = _Waiters(ticket)
-                waiters.extend(self._waiters)
-                self._waiters = waiters
+        with self._condition:
+            # The functions of concurrent.futures wait for an event of their own; this is what they do before.
+            waiters = _Waiters(ticket)
+            waiters.extend(self._waiters)
+            self._waiters = waiters
 
     def result(self, timeout: float | None = None) -> T:
         """Return what the task returned or raise what it raised; wait for it, at most ``timeout`` seconds."""
@@ -66,6 +65,10 @@ class Future(concurrent.futures.Future[T]):
                 _log.exception("exception calling callback for %r", self)
 
     def _help(self) -> None:
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None and not self.done():
+        ticket = self._ticket
+        if ticket is None:
+            return
+        if self.done():
+            self._ticket = None
+        else:
             ticket.help()

@@ -6,6 +6,7 @@ Started by the core as ``python -c ...``; ends when hypern closes the channel, o
 from __future__ import annotations
 
 import _thread
+import fcntl
 import os
 import pickle
 import select
@@ -18,7 +19,8 @@ from hypern._chunk import CALL, run_chunk
 from hypern.errors import TransferError
 
 #: What ``python -c`` is given; the argument is the folder that holds the package.
-BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from hypern._guest import main; main()"
+#: Last in the path, and without the current folder, so that no stray file there stands before the standard library.
+BOOTSTRAP = "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv[1]]; from hypern._guest import main; main()"
 
 _inside = False
 
@@ -52,8 +54,8 @@ def main() -> None:
     try:
         if _begin(channel):
             _serve(channel)
-    except (BrokenPipeError, ConnectionResetError):
-        # Hypern is gone; nobody is left to tell.
+    except ConnectionError:
+        # Hypern is gone, perhaps in the middle of a frame; nobody is left to tell.
         os._exit(1)
 
 
@@ -115,7 +117,7 @@ def _serve(channel: _channel.Channel) -> None:
 
 
 class _Undecoded(bytes):
-    """A function that no call has asked for yet: an error in rebuilding it belongs to that call."""
+    """A function as it came: an error in rebuilding it belongs to the call that asks for it."""
 
 
 def _run(kind: int, functions: dict[int, Any], frame: _channel.Frame) -> tuple[int, bytes, list[memoryview]]:
@@ -143,7 +145,10 @@ def _decode_call(functions: dict[int, Any], frame: _channel.Frame) -> tuple[Any,
             return pickle.loads(frame.payload, buffers=frame.buffers)
         function = functions[number]
         if type(function) is _Undecoded:
-            function = functions[number] = pickle.loads(function)
+            rebuilt = pickle.loads(memoryview(function)[1:])
+            if function[:1] == _wire.KEPT:
+                functions[number] = rebuilt
+            function = rebuilt
         what = "an argument"
         return function, pickle.loads(frame.payload, buffers=frame.buffers)
     except BaseException as error:
@@ -171,7 +176,8 @@ def _flush() -> None:
 
 def _take_stdin() -> int:
     """Move the channel away from descriptor 0, where tasks expect an input that is empty."""
-    descriptor = os.dup(0)
+    # Above 2: where the program began without a standard output, tasks that write to it must not meet the channel.
+    descriptor = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)

@@ -131,44 +131,49 @@ def _setup(settings: Settings) -> bytes:
 
 
 class _Lifetime:
-    """The pools and executors of this process, for fork and exit.
-
-    The collections are changed by whoever opens a pool and replaced in a forked child; single operations on them are
-    atomic in the interpreter.
-    """
+    """The pools and executors of this process, for fork and exit."""
 
     def __init__(self) -> None:
+        #: Held around every change of what is below; made anew in a forked child.
+        self.lock = threading.RLock()
         self._pools: set[_core.Pool] = set()
-        self.executors: weakref.WeakSet[BlockingExecutor] = weakref.WeakSet()
         self._begun = False
         self._ended = False
+        self.executors: weakref.WeakSet[BlockingExecutor] = weakref.WeakSet()
 
     def begin(self) -> None:
         """Register with the interpreter, once."""
-        if self._ended:
-            raise errors.ShutdownError("the interpreter is shutting down: hypern is shut down and makes no pools")
-        if self._begun:
-            return
-        # Before the interpreter joins its own threads, as concurrent.futures does it: tasks still find it whole.
-        register = getattr(threading, "_register_atexit", atexit.register)
-        try:
-            register(self._end)
-        except RuntimeError as error:
-            raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_afresh)
-        self._begun = True
+        with self.lock:
+            if self._ended:
+                raise errors.ShutdownError("the interpreter is shutting down: hypern is shut down and makes no pools")
+            if self._begun:
+                return
+            # Before the interpreter joins its own threads, as concurrent.futures does it: tasks still find it whole.
+            register = getattr(threading, "_register_atexit", atexit.register)
+            try:
+                register(self._end)
+            except RuntimeError as error:
+                raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self._start_afresh)
+            self._begun = True
 
     def add(self, pool: _core.Pool) -> None:
-        """Keep a pool in sight until its workers have ended."""
-        for other in [other for other in self._pools if not other.is_open() and not other.live()]:
-            self._pools.discard(other)
-        self._pools.add(pool)
+        """Keep a pool in sight until its workers have ended; refuse it where the interpreter exits by now."""
+        with self.lock:
+            self._pools = {other for other in self._pools if other.is_open() or other.live()}
+            self._pools.add(pool)
+            ended = self._ended
+        if ended:
+            pool.close(True)
+            pool.wait_ended(None)
+            raise errors.ShutdownError("the interpreter is shutting down: hypern is shut down and makes no pools")
 
     def _end(self) -> None:
         """Finish accepted tasks at interpreter exit; give up on them where that is interrupted (Ctrl-C)."""
-        self._ended = True
-        pools = list(self._pools)
+        with self.lock:
+            self._ended = True
+            pools = list(self._pools)
         for pool in pools:
             pool.close(False)
         try:
@@ -188,6 +193,7 @@ class _Lifetime:
         """In a forked child: forget threads that do not exist here; pools are opened anew when they are used."""
         from hypern import _core
 
+        self.lock = threading.RLock()
         _core.after_fork_in_child()
         _wire.start_afresh()
         pools, self._pools = self._pools, set()
@@ -213,15 +219,9 @@ def _flush_and_exit(code: int) -> None:
     os._exit(code)
 
 
-class ReopenedLater:
-    """Stands for the pool of an executor in a forked child until it is used."""
-
-    def __init__(self, executor: BlockingExecutor) -> None:
-        self._executor = weakref.ref(executor)
-
-    def __getattr__(self, name: str) -> Any:
-        executor = self._executor()
-        if executor is None:
-            raise AttributeError(name)
-        executor._pool = open_pool(executor._settings)
-        return getattr(executor._pool, name)
+def reopen(executor: BlockingExecutor) -> Pool:
+    """Open a new pool for an executor of the process that this one was forked from, once."""
+    with _lifetime.lock:
+        if executor._pool is None:
+            executor._pool = open_pool(executor._settings)
+        return executor._pool

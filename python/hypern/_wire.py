@@ -20,9 +20,13 @@ from hypern.errors import TaskError, TransferError, restore_state, state_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hypern._core import Function
+    from hypern._core import Shipment
 
 PROTOCOL = 5
+#: Functions whose form is remembered at most.
+MOST_SHIPPED = 256
+#: First byte of a function: rebuilt for each call, or once for all.
+FRESH, KEPT = b"\1", b"\0"
 #: Buffers from this size on travel beside the pickle; smaller ones are cheaper inside.
 LARGE = 64 * 1024
 
@@ -71,7 +75,7 @@ def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
     return cloudpickle.dumps(value, PROTOCOL, buffer_callback=keep_inside), buffers
 
 
-def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview], Function]:
+def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview], Shipment]:
     """Encode a call or a chunk of calls; ``data`` is ``(args, kwargs)`` or the items of the chunk.
 
     The last of what is returned is the module search path under which the rest can be rebuilt.
@@ -108,7 +112,7 @@ def describe(error: BaseException) -> str:
 
 
 def _transfer_error(kind: int, function: Any, data: Any, apart: bool, error: BaseException) -> TransferError:
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    name = "run_parallel" if function is None else getattr(function, "__qualname__", type(function).__qualname__)
     advice = "pass what it is made of instead, or use backend='threads', which shares memory"
     for place, value in _places(kind, function, data, apart):
         try:
@@ -133,17 +137,17 @@ def _places(kind: int, function: Any, data: Any, apart: bool) -> Iterator[tuple[
 # Functions
 
 
-_path: tuple[list[Any], Function] | None = None
+_path: tuple[list[Any], Shipment] | None = None
 
 
-def _ship_path() -> Function:
+def _ship_path() -> Shipment:
     """Return ``sys.path`` in the form that is sent once to each worker."""
     global _path
     if _path is None or _path[0] != sys.path:
-        from hypern._core import Function
+        from hypern._core import Shipment
 
         path = list(sys.path)
-        _path = path, Function(pickle.dumps([entry for entry in path if isinstance(entry, str)], PROTOCOL))
+        _path = path, Shipment(pickle.dumps([entry for entry in path if isinstance(entry, str)], PROTOCOL))
     return _path[1]
 
 
@@ -153,12 +157,13 @@ class _Shipped:
     __slots__ = ("captured", "function", "pickled", "reference")
 
     def __init__(
-        self, reference: weakref.ref[Any], function: Function, pickled: bytes, captured: list[_Capture] | None
+        self, reference: weakref.ref[Any], function: Shipment, pickled: bytes, captured: list[_Capture] | None
     ) -> None:
         self.reference = reference
         self.function = function
         self.pickled = pickled
-        #: None where something that can change was captured: the function is pickled anew for each call.
+        #: None where something that can change inside was captured: the function is pickled anew for each call, and
+        #: rebuilt anew by the worker, so that what one call changes in its copy is not seen by the next.
         self.captured = captured
 
     def holds(self) -> bool:
@@ -176,7 +181,7 @@ def start_afresh() -> None:
     _path = None
 
 
-def ship(function: Any) -> Function | None:
+def ship(function: Any) -> Shipment | None:
     """Return the callable in the form that is sent once to each worker, None where it travels with its arguments.
 
     Functions, built-in functions and classes are sent once. What they captured is part of that form, so it is made
@@ -193,8 +198,8 @@ def ship(function: Any) -> Function | None:
     return _ship_anew(function, known)
 
 
-def _ship_anew(function: Any, known: _Shipped | None) -> Function:
-    from hypern._core import Function
+def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
+    from hypern._core import Shipment
 
     try:
         pickled, captured = _pickle_function(function)
@@ -208,8 +213,12 @@ def _ship_anew(function: Any, known: _Shipped | None) -> Function:
     key = id(function)
     shipped = _shipped
     reference = weakref.ref(function, lambda _: shipped.pop(key, None))
-    entry = _Shipped(reference, Function(pickled), pickled, captured)
+    content = (FRESH if captured is None else KEPT) + pickled
+    entry = _Shipped(reference, Shipment(content), pickled, captured)
     shipped[key] = entry
+    while len(shipped) > MOST_SHIPPED:
+        # A function that captured itself never goes by itself.
+        shipped.pop(next(iter(shipped)), None)
     return entry.function
 
 
@@ -229,8 +238,9 @@ def _pickle_function(function: Any) -> tuple[bytes, list[_Capture] | None]:
         return pickle.dumps(function, PROTOCOL), []
     import cloudpickle
 
-    pickled = cloudpickle.dumps(function, PROTOCOL)
-    return pickled, _captures(function)
+    # Looked at before it is pickled: what another thread changes in between is found changed at the next call.
+    captures = _captures(function)
+    return cloudpickle.dumps(function, PROTOCOL), captures
 
 
 class _Decorated:
@@ -258,7 +268,7 @@ def _look_up(function: Any) -> Any:
     That is the function itself, or a wrapper of ``@blocking`` around it.
     """
     module = getattr(function, "__module__", None)
-    if module is None or module == "__main__" or "<locals>" in function.__qualname__:
+    if module is None or module == "__main__" or "<locals>" in function.__qualname__ or _goes_by_value(module):
         return None
     found: Any = sys.modules.get(module)
     for name in function.__qualname__.split("."):
@@ -294,13 +304,18 @@ class _Capture:
             function is None
             or function.__code__ is not self.code
             or function.__defaults__ is not self.defaults
-            or (function.__kwdefaults__ or {}) != self.keywords
+            or function.__dict__
+            or not _same(function.__kwdefaults__ or {}, self.keywords)
         ):
             return False
         namespace = function.__globals__
         return all(_contents(cell) is value for cell, value in self.cells) and all(
             namespace.get(name, _MISSING) is value for name, value in self.values
         )
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
 
 
 _MISSING: Any = object()
@@ -322,6 +337,22 @@ def _names(code: CodeType) -> set[str]:
     return names
 
 
+def _is_imported(value: Any) -> bool:
+    """Tell whether a value is a module that a worker imports by its name."""
+    return (
+        isinstance(value, ModuleType)
+        and sys.modules.get(value.__name__) is value
+        and not _goes_by_value(value.__name__)
+    )
+
+
+def _goes_by_value(module: str) -> bool:
+    """Tell whether cloudpickle was told to send what the module holds by value."""
+    cloudpickle = sys.modules.get("cloudpickle")
+    registered: set[str] = cloudpickle.list_registry_pickle_by_value() if cloudpickle is not None else set()
+    return any(module == name or module.startswith(f"{name}.") for name in registered)
+
+
 def _captures(function: Any) -> list[_Capture] | None:
     """Return what the function and all that it reaches captured; None where that could change inside."""
     if not isinstance(function, FunctionType):
@@ -331,7 +362,7 @@ def _captures(function: Any) -> list[_Capture] | None:
     rest: list[Any] = [function]
     while rest:
         value = rest.pop()
-        if id(value) in seen or value is _MISSING or type(value) in _ATOMS or isinstance(value, ModuleType):
+        if id(value) in seen or value is _MISSING or type(value) in _ATOMS or _is_imported(value):
             continue
         seen.add(id(value))
         if type(value) in (tuple, frozenset):
@@ -411,7 +442,7 @@ def _pickle_error(error: BaseException, chained: bool) -> bytes:
             if isinstance(obj, TracebackType):
                 return _rebuild_traceback, (_traceback_as_list(obj),)
             if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
-                return _new_exception, (type(obj), obj.args), _chained_state(obj, chained), None, None, _restore
+                return _new_exception, (type(obj), obj.args), _chained_state(obj, chained), None, None, restore_state
             return super().reducer_override(obj)
 
     file = io.BytesIO()
@@ -441,10 +472,6 @@ def _new_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseExce
     error = kind.__new__(kind, *args)
     error.args = args
     return error
-
-
-def _restore(error: BaseException, state: dict[str, Any]) -> None:
-    restore_state(error, state)
 
 
 #: Frames of a traceback that cross, from its beginning and from its end.

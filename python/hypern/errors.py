@@ -13,9 +13,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 import weakref
 from concurrent.futures import BrokenExecutor
 from types import MemberDescriptorType
@@ -113,9 +111,6 @@ def _combined(original: Exception) -> TaskError | None:
 
 
 _combined_types: weakref.WeakValueDictionary[type[Exception], type[TaskError]] = weakref.WeakValueDictionary()
-_combined_types_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # A thread that does not exist in the child may hold it.
-    os.register_at_fork(after_in_child=_combined_types_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def _combined_type(kind: type[Exception]) -> type[TaskError]:
@@ -124,18 +119,17 @@ def _combined_type(kind: type[Exception]) -> type[TaskError]:
         return TaskError
     if issubclass(kind, TaskError):
         return kind
-    with _combined_types_lock:
-        combined = _combined_types.get(kind)
-        if combined is None:
-            names = {
-                "__module__": kind.__module__,
-                "__qualname__": kind.__qualname__,
-                "__doc__": kind.__doc__,
-                "__reduce_ex__": _reduce_combined,
-            }
-            make: Any = type
-            combined = make(kind.__name__, (kind, TaskError), names)
-            _combined_types[kind] = combined
+    combined = _combined_types.get(kind)
+    if combined is None:
+        names = {
+            "__module__": kind.__module__,
+            "__qualname__": kind.__qualname__,
+            "__doc__": kind.__doc__,
+            "__reduce_ex__": _reduce_combined,
+        }
+        make: Any = type
+        # Not under a lock: what the metaclass does is the user's.
+        combined = _combined_types.setdefault(kind, make(kind.__name__, (kind, TaskError), names))
     return combined
 
 

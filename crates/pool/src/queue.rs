@@ -13,7 +13,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, SegQueue, f
 
 /// Names one accepted task; the task is inside until somebody claims it.
 #[derive(Debug)]
-pub struct Ticket<T>(Arc<Mutex<Option<T>>>);
+pub struct Ticket<T>(Arc<Mutex<Option<Box<T>>>>);
 
 impl<T> Clone for Ticket<T> {
     fn clone(&self) -> Self {
@@ -23,11 +23,12 @@ impl<T> Clone for Ticket<T> {
 
 impl<T> Ticket<T> {
     fn new(task: T) -> Self {
-        Self(Arc::new(Mutex::new(Some(task))))
+        // Boxed: a ticket that was emptied by somebody else may lie in the queue for a while.
+        Self(Arc::new(Mutex::new(Some(Box::new(task)))))
     }
 
     fn take(&self) -> Option<T> {
-        self.0.lock().take()
+        self.0.lock().take().map(|task| *task)
     }
 }
 

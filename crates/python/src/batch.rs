@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use hypern_pool::{Limit, Mailbox, Ticket};
 use hypern_wire::Kind;
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::prelude::*;
 
 use crate::backend;
@@ -17,7 +17,7 @@ use crate::face::Face;
 use crate::lineage;
 use crate::outcome::Outcome;
 use crate::pool::{Pushed, prepare_chunk, push};
-use crate::task::{Function, Inbox, Letter, Reply, Task, Work};
+use crate::task::{Inbox, Letter, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
 /// The chunks that one call of `map` or `run_parallel` has handed out and not got back.
@@ -31,7 +31,7 @@ pub(crate) struct Batch {
     kind: Kind,
     function: Py<PyAny>,
     /// The function in the form that is sent once, on isolated backends.
-    shipped: Option<Function>,
+    shipped: Option<Shipment>,
     /// Whether the caller works for this pool itself, so that it must not wait for a worker that may not come.
     helping: bool,
     /// Chunks handed out and not known to be done, oldest first. Written by the caller alone.
@@ -45,7 +45,7 @@ impl Batch {
     pub(crate) fn new(py: Python<'_>, core: &Arc<Core>, kind: Kind, function: Py<PyAny>) -> PyResult<Self> {
         let shipped = match core.backend.is_isolated() {
             true => {
-                core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Function>>>(py)?.map(|f| f.clone())
+                core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone())
             }
             false => None,
         };
@@ -84,7 +84,7 @@ impl Batch {
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, work)))
             .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
-        Letter { index, outcome, seconds: began.elapsed().as_secs_f64() }
+        Letter { index, outcome, seconds: began.elapsed().as_secs_f64(), spent: None }
     }
 
     fn next_letters(&self, py: Python<'_>) -> PyResult<Vec<Letter>> {
@@ -137,13 +137,15 @@ impl Batch {
         letters.sort_unstable_by_key(|letter| letter.index);
         self.open().retain(|(index, _)| letters.binary_search_by_key(index, |letter| letter.index).is_err());
         let face: &Face = &self.core.face;
-        Ok(letters
+        letters
             .into_iter()
-            .map(|Letter { index, outcome, seconds }| match outcome.into_result(py, face) {
-                Ok(results) => (index, Some(results), seconds, None),
-                Err(error) => (index, None, seconds, Some(error.into_value(py))),
+            .map(|Letter { index, outcome, seconds, .. }| match outcome.into_result(py, face) {
+                Ok(results) => Ok((index, Some(results), seconds, None)),
+                // Ctrl-C while a result was decoded; what tasks raise is an Exception by now.
+                Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
+                Err(error) => Ok((index, None, seconds, Some(error.into_value(py)))),
             })
-            .collect())
+            .collect()
     }
 
     /// Takes back every chunk that has not been started.

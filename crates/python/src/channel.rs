@@ -22,16 +22,17 @@ pub(crate) struct Channel {
     socket: UnixStream,
     /// Readable when the process has ended.
     process: Option<OwnedFd>,
-    /// Bytes received and not yet read, from `taken` on.
-    received: Vec<u8>,
+    /// Bytes received: those from `taken` to `filled` are not yet read.
+    received: Box<[u8]>,
     taken: usize,
+    filled: usize,
     /// How long a read looks before it waits; nothing where nobody waits for this reply alone.
     pub(crate) look: Duration,
 }
 
 impl Channel {
     pub(crate) fn new(socket: UnixStream, process: Option<OwnedFd>) -> Self {
-        Self { socket, process, received: vec![0; GULP], taken: GULP, look: Duration::ZERO }
+        Self { socket, process, received: vec![0; GULP].into_boxed_slice(), taken: 0, filled: 0, look: Duration::ZERO }
     }
 
     pub(crate) fn descriptor(&self) -> RawFd {
@@ -136,19 +137,17 @@ impl Channel {
 
 impl Read for Channel {
     fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.received.len() {
+        if self.taken == self.filled {
             if place.len() >= GULP {
                 return self.receive(place);
             }
             let mut received = std::mem::take(&mut self.received);
-            received.resize(GULP, 0);
             let result = self.receive(&mut received);
-            received.truncate(*result.as_ref().unwrap_or(&0));
             self.received = received;
-            self.taken = 0;
+            (self.taken, self.filled) = (0, *result.as_ref().unwrap_or(&0));
             result?;
         }
-        let ready = &self.received[self.taken..];
+        let ready = &self.received[self.taken..self.filled];
         let count = ready.len().min(place.len());
         place[..count].copy_from_slice(&ready[..count]);
         self.taken += count;

@@ -108,15 +108,15 @@ impl<'a> Child<'a> {
 
     fn send(&mut self, task: &Encoded) -> io::Result<()> {
         let mut head = Vec::new();
-        let path = task.path.shipment();
+        let path = task.path.content();
         if path.number != self.path {
             self.path = path.number;
             write_head(&mut head, Kind::Path, path.number, path.bytes.len(), std::iter::empty());
             head.extend_from_slice(&path.bytes);
         }
-        let number = task.function.as_ref().map_or(0, |function| function.shipment().number);
+        let number = task.function.as_ref().map_or(0, |function| function.content().number);
         if let Some(function) = &task.function {
-            self.define(&mut head, number, &function.shipment().bytes);
+            self.define(&mut head, number, &function.content().bytes);
         }
         let payload: &[u8] = &task.payload;
         write_head(&mut head, task.kind, number, payload.len(), task.buffers.iter().map(crate::buffer::Held::len));

@@ -10,7 +10,7 @@ use crate::backend::Backend;
 use crate::face::Face;
 use crate::fork::{self, Inherited};
 use crate::interrupt::Reach;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, start_future};
 use crate::task::{Reply, Task};
 
 /// What the workers of a pool share with its callers.
@@ -89,7 +89,13 @@ impl Core {
                 }
                 continue;
             }
-            reply.settle(Outcome::Refused(self.broken.get().cloned()), std::time::Duration::ZERO, &self.face);
+            if let Reply::Future(future) = &reply
+                && !start_future(py, future)
+            {
+                continue;
+            }
+            let outcome = Outcome::Refused(self.broken.get().cloned());
+            reply.settle(outcome, std::time::Duration::ZERO, None, &self.face);
         }
     }
 

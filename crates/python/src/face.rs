@@ -15,11 +15,11 @@ pub(crate) struct Face {
     pub(crate) refused: Py<PyAny>,
     /// `crashed(pid, status, detail) -> exception`: for a task whose worker process died.
     pub(crate) crashed: Py<PyAny>,
-    /// `ship(function) -> Function | None`: isolated backends only.
+    /// `ship(function) -> Shipment | None`: isolated backends only.
     pub(crate) ship: Py<PyAny>,
     /// `run_chunk(kind, function, items) -> list`: the calls of one chunk of a batch, in the main interpreter.
     pub(crate) run_chunk: Py<PyAny>,
-    /// `encode(kind, function, data, apart) -> (payload, buffers)`: isolated backends only; the function is left out of
+    /// `encode(kind, function, data, apart) -> (payload, buffers, path)`: isolated backends only; the function is left out of
     /// the payload where it travels `apart`.
     pub(crate) encode: Py<PyAny>,
     /// `decode(payload, buffers) -> object`: isolated backends only.

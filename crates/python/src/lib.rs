@@ -39,7 +39,7 @@ mod _core {
     #[pymodule_export]
     use crate::pool::{Pool, Ticket, cpu_limit};
     #[pymodule_export]
-    use crate::task::Function;
+    use crate::task::Shipment;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

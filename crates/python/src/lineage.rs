@@ -1,72 +1,65 @@
-//! Which pools the current thread is working for: the pool of its task, of the task that asked for it, and so on.
+//! For which running tasks the current thread works: its own, the one that asked for it and waits, and so on.
 //!
-//! A call to a pool in the lineage comes from inside one of that pool's own tasks, perhaps through other pools. Its
-//! worker is waiting for us, so waiting for a worker in turn could wait for ever. Such calls run in place.
+//! A call to a pool of one of them comes from inside that pool's own task, perhaps through other pools. Its worker is
+//! waiting for us, so waiting for a worker in turn could wait for ever. Such calls run in place.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One pool in the chain.
+/// One running task, as those know it who work on its behalf.
 #[derive(Debug)]
-pub(crate) struct Lineage {
+pub(crate) struct Mark {
     pool: u64,
-    parent: Option<Arc<Lineage>>,
+    /// Cleared by the task's thread when the task has ended: from then on nobody waits there.
+    running: AtomicBool,
     /// Whether an assistant works for this task, which waits in a way that cannot help. Set by the task's thread when
     /// it starts the assistant, cleared by the assistant when it finds nothing more to do.
     pub(crate) assisted: AtomicBool,
 }
 
+/// Running tasks, the innermost one last.
+pub(crate) type Lineage = Vec<Arc<Mark>>;
+
 thread_local! {
     /// Written by this thread alone, around each task that it runs.
-    static CURRENT: RefCell<Option<Arc<Lineage>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Lineage> = const { RefCell::new(Vec::new()) };
 }
 
-/// Puts the lineage of before back when dropped.
-pub(crate) struct Entered(Option<Arc<Lineage>>);
+/// Ends the mark of a task and puts the lineage of before back when dropped.
+pub(crate) struct Entered(Lineage);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        CURRENT.set(self.0.take());
+        let ended = CURRENT.replace(std::mem::take(&mut self.0));
+        if let Some(mark) = ended.last() {
+            mark.running.store(false, Ordering::Relaxed);
+        }
     }
 }
 
 /// The lineage of the current thread, for a task that it makes.
-pub(crate) fn current() -> Option<Arc<Lineage>> {
+pub(crate) fn current() -> Lineage {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Declares that the current thread runs a task of `pool`, made by a thread of lineage `parent`.
-pub(crate) fn enter(pool: u64, parent: Option<Arc<Lineage>>) -> Entered {
-    Entered(CURRENT.replace(Some(Arc::new(Lineage { pool, parent, assisted: AtomicBool::new(false) }))))
+/// Declares that the current thread runs a task of `pool`, made by a thread of that lineage.
+pub(crate) fn enter(pool: u64, mut lineage: Lineage) -> Entered {
+    // An ancestor that has ended waits for nobody; without this a task that submits its like would grow a chain.
+    lineage.retain(|mark| mark.running.load(Ordering::Relaxed));
+    lineage.push(Arc::new(Mark { pool, running: AtomicBool::new(true), assisted: AtomicBool::new(false) }));
+    Entered(CURRENT.replace(lineage))
 }
 
-/// The task of `pool` that the current thread works for, the innermost one.
-pub(crate) fn find(pool: u64) -> Option<Arc<Lineage>> {
-    CURRENT.with_borrow(|current| {
-        let mut link = current.as_ref();
-        while let Some(lineage) = link {
-            if lineage.pool == pool {
-                return Some(Arc::clone(lineage));
-            }
-            link = lineage.parent.as_ref();
-        }
-        None
-    })
+/// The running task of `pool` that the current thread works for, the innermost one.
+pub(crate) fn find(pool: u64) -> Option<Arc<Mark>> {
+    let is_it = |mark: &&Arc<Mark>| mark.pool == pool && mark.running.load(Ordering::Relaxed);
+    CURRENT.with_borrow(|lineage| lineage.iter().rev().find(is_it).cloned())
 }
 
-/// Tells whether the current thread works for the task `task` itself, or for one that was made on its behalf.
-pub(crate) fn descends_from(task: &Arc<Lineage>) -> bool {
-    CURRENT.with_borrow(|current| {
-        let mut link = current.as_ref();
-        while let Some(lineage) = link {
-            if Arc::ptr_eq(lineage, task) {
-                return true;
-            }
-            link = lineage.parent.as_ref();
-        }
-        false
-    })
+/// Tells whether the current thread works for `task`.
+pub(crate) fn descends_from(task: &Arc<Mark>) -> bool {
+    CURRENT.with_borrow(|lineage| lineage.iter().any(|mark| Arc::ptr_eq(mark, task)))
 }
 
 /// Tells whether the current thread works for `pool`.

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::buffer::Buffer;
 use crate::face::{Face, raised_by};
-use crate::task::{Letter, Reply};
+use crate::task::{Letter, Reply, Spent};
 
 /// Payloads over this many bytes are lent to the decoder; smaller ones are cheaper to copy.
 const COPY: usize = 64 * 1024;
@@ -92,13 +92,18 @@ impl Outcome {
 
 impl Reply {
     /// Delivers the outcome. A future needs the interpreter and its callbacks run here; the others do not.
-    pub(crate) fn settle(self, outcome: Outcome, ran: Duration, face: &Face) {
+    pub(crate) fn settle(self, outcome: Outcome, ran: Duration, spent: Spent, face: &Face) {
         match self {
-            Self::Promise(promise) => promise.settle(outcome),
-            Self::Batch(inbox, index) => inbox.mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64() }),
+            Self::Promise(promise) => promise.settle((outcome, spent)),
+            Self::Batch(inbox, index) => {
+                inbox.mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64(), spent })
+            }
             Self::Future(future) => {
                 // None: the interpreter is finalizing and nobody can look at the future any more.
-                let _: Option<()> = Python::try_attach(|py| settle_future(py, face, future, outcome));
+                let _: Option<()> = Python::try_attach(|py| {
+                    drop(spent);
+                    settle_future(py, face, future, outcome);
+                });
             }
         }
     }

@@ -18,9 +18,9 @@ use crate::child::Command;
 use crate::context::Context;
 use crate::core::Core;
 use crate::face::Face;
-use crate::lineage::{self, Lineage};
+use crate::lineage::{self, Mark};
 use crate::outcome::Outcome;
-use crate::task::{Call, Encoded, Function, Reply, Task, Work};
+use crate::task::{Call, Encoded, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
 /// Workers of one backend with their queue.
@@ -35,7 +35,7 @@ pub(crate) struct Ticket {
     core: Arc<Core>,
     ticket: hypern_pool::Ticket<Task>,
     /// The task of the same pool that submitted this one.
-    owner: Option<Arc<Lineage>>,
+    owner: Option<Arc<Mark>>,
 }
 
 /// The number of CPUs that this process may use: its affinity and its cgroup's quota, at least 1.
@@ -105,12 +105,11 @@ impl Pool {
         // Pushed after detaching: the worker finds the interpreter free.
         let waited = wait_detached(py, |timeout| {
             if let Some(task) = unsent.take() {
-                match core.queue.push(task, Limit::Heeded) {
+                match push_or_wait(core, task, Limit::Heeded, timeout) {
                     Ok(accepted) => ticket = Some(accepted),
                     Err(PushError::Closed(task)) => return Some(Err(task)),
                     Err(PushError::Full(task)) => {
                         unsent = Some(task);
-                        core.queue.wait_for_space(timeout);
                         return None;
                     }
                 }
@@ -118,7 +117,10 @@ impl Pool {
             promise.wait(look, timeout).map(Ok)
         });
         match waited {
-            Ok(Ok(outcome)) => outcome.into_result(py, &core.face),
+            Ok(Ok((outcome, spent))) => {
+                drop(spent);
+                outcome.into_result(py, &core.face)
+            }
             Ok(Err(_refused)) => Err(core.refusal(py)),
             Err(interrupted) => {
                 // Nobody waits for it any more.
@@ -226,12 +228,6 @@ impl Pool {
 
 #[pymethods]
 impl Ticket {
-    /// Whether the task was submitted by a task of the same pool.
-    #[getter]
-    fn nested(&self) -> bool {
-        self.owner.is_some()
-    }
-
     /// Called before a wait that begins now: a thread that works for the pool runs the task itself where it is its own,
     /// and sees to it that somebody else does otherwise. Nothing happens where the thread can simply wait.
     fn help(&self, py: Python<'_>) -> PyResult<()> {
@@ -267,20 +263,31 @@ pub(crate) fn push(py: Python<'_>, core: &Core, task: Task, limit: Limit) -> PyR
         Err(PushError::Closed(task)) => return Ok(Pushed::Refused(task)),
         Err(PushError::Full(task)) => Some(task),
     };
-    let pushed = wait_detached(py, |timeout| {
-        core.queue.wait_for_space(timeout);
-        match core.queue.push(unsent.take()?, limit) {
-            Ok(ticket) => Some(Ok(ticket)),
-            Err(PushError::Closed(task)) => Some(Err(task)),
-            Err(PushError::Full(task)) => {
-                unsent = Some(task);
-                None
-            }
+    wait_detached(py, |timeout| match push_or_wait(core, unsent.take()?, limit, timeout) {
+        Ok(ticket) => Some(Pushed::Accepted(ticket)),
+        Err(PushError::Closed(task)) => Some(Pushed::Refused(task)),
+        Err(PushError::Full(task)) => {
+            unsent = Some(task);
+            None
         }
-    })?;
-    Ok(match pushed {
-        Ok(ticket) => Pushed::Accepted(ticket),
-        Err(task) => Pushed::Refused(task),
+    })
+}
+
+/// Pushes a task; where the queue is full, waits for space and tries once more.
+///
+/// In one step, because the wait may take the only notification there is: it must not be lost to a signal handler.
+fn push_or_wait(
+    core: &Core,
+    task: Task,
+    limit: Limit,
+    timeout: Option<Duration>,
+) -> Result<hypern_pool::Ticket<Task>, PushError<Task>> {
+    core.queue.push(task, limit).or_else(|refused| match refused {
+        PushError::Full(task) => {
+            core.queue.wait_for_space(timeout);
+            core.queue.push(task, limit)
+        }
+        closed @ PushError::Closed(_) => Err(closed),
     })
 }
 
@@ -296,7 +303,7 @@ fn prepare_call(
         return Ok(Work::Call(Call { function, args, kwargs, context: Context::copy_current(py)? }));
     }
     let shipped =
-        core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Function>>>(py)?.map(|f| f.clone());
+        core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone());
     let data = (args, kwargs).into_pyobject(py)?.into_any();
     encode(py, core, Kind::Call, &function, shipped, &data, awaited).map(Work::Encoded)
 }
@@ -307,7 +314,7 @@ pub(crate) fn prepare_chunk(
     core: &Core,
     kind: Kind,
     function: &Py<PyAny>,
-    shipped: Option<&Function>,
+    shipped: Option<&Shipment>,
     items: &Bound<'_, PyAny>,
     in_process: bool,
 ) -> PyResult<Work> {
@@ -324,13 +331,13 @@ fn encode(
     core: &Core,
     kind: Kind,
     function: &Py<PyAny>,
-    shipped: Option<Function>,
+    shipped: Option<Shipment>,
     data: &Bound<'_, PyAny>,
     awaited: bool,
 ) -> PyResult<Encoded> {
     let apart = shipped.is_some();
     let encoded = core.face.encode.call1(py, (kind as u8, function, data, apart))?;
-    let (payload, memory, path): (PyBackedBytes, Vec<Bound<'_, PyAny>>, Function) = encoded.extract(py)?;
+    let (payload, memory, path): (PyBackedBytes, Vec<Bound<'_, PyAny>>, Shipment) = encoded.extract(py)?;
     let buffers = memory.iter().map(Held::get).collect::<PyResult<_>>()?;
     Ok(Encoded { kind, function: shipped, path, payload, buffers, awaited })
 }

@@ -13,35 +13,35 @@ use crate::context::Context;
 use crate::lineage::Lineage;
 use crate::outcome::Outcome;
 
-/// A callable that was pickled once and is sent at most once to each worker that needs it.
+/// Something that was pickled once and is sent at most once to each worker that needs it.
 #[pyclass(module = "hypern._core", frozen, from_py_object)]
 #[derive(Clone, Debug)]
-pub(crate) struct Function(Arc<Shipment>);
+pub(crate) struct Shipment(Arc<Content>);
 
-/// The bytes of a [`Function`] and the number under which workers keep it.
+/// The bytes of a [`Shipment`] and the number under which workers keep it.
 #[derive(Debug)]
-pub(crate) struct Shipment {
+pub(crate) struct Content {
     pub(crate) number: u64,
     pub(crate) bytes: Vec<u8>,
 }
 
 #[pymethods]
-impl Function {
+impl Shipment {
     #[new]
     fn new(pickled: Vec<u8>) -> Self {
         /// The last number given out; 0 means no function.
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Shipment { number, bytes: pickled }))
+        Self(Arc::new(Content { number, bytes: pickled }))
     }
 
     fn __repr__(&self) -> String {
-        format!("<hypern._core.Function {} of {} bytes>", self.0.number, self.0.bytes.len())
+        format!("<hypern._core.Shipment {} of {} bytes>", self.0.number, self.0.bytes.len())
     }
 }
 
-impl Function {
-    pub(crate) fn shipment(&self) -> &Arc<Shipment> {
+impl Shipment {
+    pub(crate) fn content(&self) -> &Arc<Content> {
         &self.0
     }
 }
@@ -77,9 +77,9 @@ impl Call {
 pub(crate) struct Encoded {
     pub(crate) kind: hypern_wire::Kind,
     /// The function where it travels apart from the data; otherwise it is in the payload.
-    pub(crate) function: Option<Function>,
+    pub(crate) function: Option<Shipment>,
     /// The module search path under which the payload can be rebuilt, in the form that is sent once.
-    pub(crate) path: Function,
+    pub(crate) path: Shipment,
     pub(crate) payload: PyBackedBytes,
     pub(crate) buffers: Vec<Held>,
     /// Whether a caller waits for this task alone, so that a few microseconds of looking for the reply are well spent.
@@ -90,7 +90,7 @@ pub(crate) struct Encoded {
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// To the one caller that waits in `run`.
-    Promise(Arc<Promise<Outcome>>),
+    Promise(Arc<Promise<(Outcome, Spent)>>),
     /// To a `concurrent.futures.Future`.
     Future(Py<PyAny>),
     /// To the caller that drives a batch, as the chunk of that number.
@@ -114,6 +114,9 @@ impl Reply {
     }
 }
 
+/// Work that was done in a guest. It refers to Python objects, so it goes back to the caller, who drops it attached.
+pub(crate) type Spent = Option<Work>;
+
 /// Where the outcomes of a batch arrive.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -130,6 +133,8 @@ pub(crate) struct Letter {
     pub(crate) outcome: Outcome,
     /// How long it ran, for the size of the next chunks.
     pub(crate) seconds: f64,
+    #[expect(dead_code, reason = "it is dropped with the letter, by the caller, who is attached")]
+    pub(crate) spent: Spent,
 }
 
 /// A task as it lies in the queue.
@@ -138,5 +143,5 @@ pub(crate) struct Task {
     pub(crate) work: Work,
     pub(crate) reply: Reply,
     /// The lineage of the thread that made the task.
-    pub(crate) lineage: Option<Arc<Lineage>>,
+    pub(crate) lineage: Lineage,
 }

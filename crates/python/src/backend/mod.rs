@@ -1,6 +1,6 @@
 //! The kinds of place where workers run tasks: siblings of one shape, chosen here and nowhere else.
 //!
-//! Each has `enter` (once, before the first task), `run` (once a task) and `leave` (once, after the last).
+//! Each has `live` (the life of a worker), `enter` (before the first task) and `run` (once a task).
 
 mod processes;
 mod threads;
@@ -11,14 +11,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hypern_pool::Queue;
+use pyo3::prelude::*;
 
 pub(crate) use threads::{run_claimed, run_here};
 
 use crate::child::{self, Command};
 use crate::core::{Core, Seat};
-use crate::lineage::Lineage;
+use crate::fork;
+use crate::lineage::Mark;
 use crate::outcome::Outcome;
-use crate::task::{Reply, Task};
+use crate::task::{Reply, Spent, Task};
 
 /// The backend of one pool.
 #[derive(Debug)]
@@ -48,11 +50,18 @@ impl Backend {
 }
 
 /// What a task came to, not yet delivered: its worker first makes itself ready for what the receiver may do next.
-type Unsettled = (Reply, Outcome, Duration);
+type Unsettled = (Reply, Outcome, Duration, Spent);
 
 fn settle(core: &Core, unsettled: Option<Unsettled>) {
-    if let Some((reply, outcome, ran)) = unsettled {
-        reply.settle(outcome, ran, &core.face);
+    if let Some((reply, outcome, ran, spent)) = unsettled {
+        reply.settle(outcome, ran, spent, &core.face);
+    }
+}
+
+/// Ends this process where a task or a callback forked it and came back: the worker that it woke up on is the parent's.
+fn end_if_forked(py: Python<'_>, core: &Core) {
+    if fork::generation() != core.generation {
+        fork::end_stray_child(py);
     }
 }
 
@@ -61,7 +70,7 @@ enum Intake {
     /// For the pool: until the queue is closed and empty.
     Worker,
     /// For a task that waits: until there is nothing more to do.
-    Assistant(Arc<Lineage>),
+    Assistant(Arc<Mark>),
 }
 
 impl Intake {
@@ -95,7 +104,7 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
 ///
 /// No task is left behind: those that are waited for were pushed before. The assistant declares that it ends before it
 /// looks for the last time, and the next one who waits starts another where that is declared.
-pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Lineage>) -> io::Result<()> {
+pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Mark>) -> io::Result<()> {
     if waiting.assisted.swap(true, Ordering::SeqCst) {
         return Ok(());
     }

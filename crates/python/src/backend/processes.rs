@@ -7,7 +7,7 @@ use hypern_wire::{Frame, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::backend::{Intake, Unsettled, settle};
+use crate::backend::{Intake, Unsettled, end_if_forked, settle};
 use crate::child::{Child, Command, Lost};
 use crate::core::{Core, Seat};
 use crate::lineage;
@@ -115,13 +115,13 @@ fn run<'a>(
     drop(running);
     reply.note(&outcome);
     if !matches!(reply, Reply::Future(_)) {
-        return (child, Some((reply, outcome, ran)));
+        return (child, Some((reply, outcome, ran, Some(work))));
     }
     // Callbacks of the future run here: what they ask of this pool must not wait for this worker.
     let _lineage = lineage::enter(core.id, lineage);
-    Python::attach(|_| {
-        drop(work);
-        reply.settle(outcome, ran, &core.face);
+    Python::attach(|py| {
+        reply.settle(outcome, ran, Some(work), &core.face);
+        end_if_forked(py, core);
     });
     (child, None)
 }
@@ -145,7 +145,7 @@ fn hand_over<'a>(
         drop(child);
         child = match enter(core, command, seat) {
             Ok(child) => child,
-            Err(error) => return (Outcome::Raised(error), None),
+            Err(error) => return (Outcome::Refused(Some(error.to_string())), None),
         };
     }
     let detail = format!("{HANDOVERS} worker processes in a row ended before they had read the task");

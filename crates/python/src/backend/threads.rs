@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
-use crate::backend::{Intake, Unsettled, settle};
+use crate::backend::{Intake, Unsettled, end_if_forked, settle};
 use crate::core::{Core, Seat};
-use crate::fork;
 use crate::interrupt::Target;
 use crate::lineage;
 use crate::outcome::{Outcome, start_future};
@@ -21,6 +20,7 @@ pub(super) fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
     // None: the interpreter is finalizing, and the exit handler has already refused what waits.
     let _: Option<()> = Python::try_attach(|py| {
         if let Err(error) = enter(py, core, index, seat) {
+            leave(py, core, seat);
             core.break_down(py, &error);
             return;
         }
@@ -91,18 +91,17 @@ fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
         .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
     let ran = began.elapsed();
     drop(running);
-    if fork::generation() != core.generation {
-        fork::end_stray_child(py);
-    }
+    end_if_forked(py, core);
     reply.note(&outcome);
     // The arguments go before the outcome is known, as a caller expects who counts references.
     drop(work);
     match reply {
         Reply::Future(_) => {
-            reply.settle(outcome, ran, &core.face);
+            reply.settle(outcome, ran, None, &core.face);
+            end_if_forked(py, core);
             None
         }
-        Reply::Promise(_) | Reply::Batch(..) => Some((reply, outcome, ran)),
+        Reply::Promise(_) | Reply::Batch(..) => Some((reply, outcome, ran, None)),
     }
 }
 
