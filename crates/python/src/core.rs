@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hypern_pool::{Lifecycle, Queue, Stats, ThreadSettings};
+use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
 
 use crate::backend::Backend;
@@ -24,6 +24,8 @@ pub(crate) struct Core {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) threads: ThreadSettings,
     pub(crate) stats: Stats,
+    /// A letter from each worker that has its thread state; read by the maker of the pool, who waits for all.
+    pub(crate) attached: Mailbox<()>,
     pub(crate) backend: Backend,
     pub(crate) face: Face,
     /// Why the pool accepts nothing, where nobody asked it to stop. Set once, by the first worker that fails.
@@ -56,6 +58,7 @@ impl Core {
             lifecycle: Arc::new(Lifecycle::new()),
             threads,
             stats: Stats::default(),
+            attached: Mailbox::new(),
             backend,
             face,
             broken: OnceLock::new(),

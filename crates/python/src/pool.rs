@@ -81,6 +81,14 @@ impl Pool {
                 )));
             }
         }
+        // A free-threaded interpreter stops the world to make a thread state; a fork at that moment leaves the child
+        // with a lock that nobody releases. So no thread is still about to make one when this returns.
+        py.detach(|| {
+            let mut attached = 0;
+            while attached < workers {
+                attached += core.attached.take(None).len();
+            }
+        });
         Ok(Self(core))
     }
 

@@ -118,8 +118,15 @@ pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Mark>) -> io::Result<()> {
 }
 
 fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
-    match &core.backend {
-        Backend::Threads => threads::live(core, index, seat, intake),
-        Backend::Processes(command) => processes::live(core, command, seat, intake),
+    let attached = Python::try_attach(|py| {
+        core.attached.put(());
+        match &core.backend {
+            Backend::Threads => threads::live(py, core, index, seat, intake),
+            Backend::Processes(command) => processes::live(py, core, command, seat, intake),
+        }
+    });
+    if attached.is_none() {
+        // The interpreter is finalizing, and the exit handler has already refused what waits.
+        core.attached.put(());
     }
 }

@@ -19,14 +19,11 @@ const STARTS: usize = 3;
 /// How many processes may end before they have read a task before the task is given up.
 const HANDOVERS: usize = 3;
 
-pub(super) fn live(core: &Core, command: &Command, seat: &Seat, intake: &Intake) {
-    // Attached once around everything: the thread state is kept, and attaching to settle a future is cheap.
-    // None: the interpreter is finalizing, and the exit handler has already refused what waits.
-    let _: Option<()> = Python::try_attach(|py| {
-        py.detach(|| match enter(core, command, seat) {
-            Ok(child) => serve(core, command, seat, intake, child),
-            Err(error) => Python::attach(|py| core.break_down(py, &error)),
-        });
+/// The thread state is kept for the life of the worker, so that attaching to settle a future is cheap.
+pub(super) fn live(py: Python<'_>, core: &Core, command: &Command, seat: &Seat, intake: &Intake) {
+    py.detach(|| match enter(core, command, seat) {
+        Ok(child) => serve(core, command, seat, intake, child),
+        Err(error) => Python::attach(|py| core.break_down(py, &error)),
     });
 }
 

@@ -16,17 +16,14 @@ use crate::task::{Reply, Task, Work};
 /// The interpreter's own default for how long a thread may keep others from running.
 const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 
-pub(super) fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
-    // None: the interpreter is finalizing, and the exit handler has already refused what waits.
-    let _: Option<()> = Python::try_attach(|py| {
-        if let Err(error) = enter(py, core, index, seat) {
-            leave(py, core, seat);
-            core.break_down(py, &error);
-            return;
-        }
-        serve(py, core, intake);
+pub(super) fn live(py: Python<'_>, core: &Core, index: usize, seat: &Seat, intake: &Intake) {
+    if let Err(error) = enter(py, core, index, seat) {
         leave(py, core, seat);
-    });
+        core.break_down(py, &error);
+        return;
+    }
+    serve(py, core, intake);
+    leave(py, core, seat);
 }
 
 fn enter(py: Python<'_>, core: &Core, index: usize, seat: &Seat) -> PyResult<()> {
