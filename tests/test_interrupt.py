@@ -18,7 +18,7 @@ PROMPTLY = 1.0
 BEGINNING = """
 import concurrent.futures, os, signal, sys, threading
 from hypern import BlockingExecutor
-from sync import Door
+from sync import Door, eventually
 import tasks
 backend = sys.argv[1]
 door = Door(sys.argv[2])
@@ -103,8 +103,7 @@ def test_ctrl_c_ends_the_wait_for_a_full_queue(backend, wait):
     """The only worker is held and the queue is full, before the call that waits."""
     script = f"""
 executor.submit(door.wait)
-while executor.pending_tasks():
-    pass
+assert eventually(lambda: not executor.pending_tasks())
 executor.submit(door.wait)
 try:
     say("ready")

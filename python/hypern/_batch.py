@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, Protocol
 
 #: Work that a chunk should hold, in seconds: long against the hand-over, short against what a user notices.
-TARGET = 0.002
+TARGET = 0.004
 #: Work that a chunk should hold at least when the end is near and the rest is spread over the workers.
 TAIL = 0.0005
 #: A chunk is at most this many times larger than the one before: one measurement of a cheap item proves little.
