@@ -400,6 +400,7 @@ work()
     ).ok()
 
 
+@beside_busy_threads
 def test_a_child_forked_by_a_callback_runs_nothing_of_the_parent(tmp_path, backend):
     script(
         f"""
