@@ -32,12 +32,12 @@ def main() -> None:
     report = measure.Report("memory")
     table = report.table("growth of resident memory")
     for backend in options.backends:
-        # A future or an exception costs more time than a task of a batch: fewer of them, growth stated for as many.
+        # A future, and an exception even more so, costs more time than a task of a batch: fewer of them.
         for way, run, share in (
             ("run_parallel", _batches, 1),
             ("map", _maps, 1),
             ("submit", _futures, 5),
-            ("failing", _failures, 5),
+            ("failing", _failures, 50),
         ):
             tasks = max(AT_ONCE, options.scaled(TASKS) // share)
             name = f"{rivals.hypern_name(backend)}, {way}"
