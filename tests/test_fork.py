@@ -60,13 +60,60 @@ def script(text, backend, turns=1, **options):
     return run(BEGINNING + text, backend, turns, flags=FLAGS, patience=45, **options)
 
 
-def test_a_pool_never_used_works_in_the_child(backend):
+def test_what_is_called_before_a_fork_may_use_and_end_a_pool(backend):
+    """Handlers are called in the reverse of the order in which they were registered: this one last."""
+    run(
+        """
+import os, sys
+from hypern import BlockingExecutor
+import tasks
+def before():
+    assert executor.run_sync(tasks.square, 3) == 9
+    executor.shutdown()
+os.register_at_fork(before=before)
+executor = BlockingExecutor(2, backend=sys.argv[1])
+process = os.fork()
+if process == 0:
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+executor = BlockingExecutor(2, backend=sys.argv[1])
+assert executor.run_sync(tasks.square, 3) == 9
+""",
+        backend,
+        flags=FLAGS,
+    ).ok()
+
+
+@pytest.mark.parametrize("turn", range(count(2, 100)))
+def test_a_pool_never_used_works_in_the_child(backend, turn):
+    """In a new process each time: its workers do for the first time what they do once in a process."""
     script(
         """
 assert forked(work) == 0
 work()
 """,
         backend,
+    ).ok()
+
+
+def test_a_child_keeps_no_channel_of_the_parent(backend):
+    script(
+        """
+import psutil
+def body():
+    assert open_files() <= before, (before, open_files())
+def open_files():
+    return psutil.Process().num_fds()
+
+executor.shutdown()
+before = open_files()
+for _ in range(turns):
+    executor = BlockingExecutor(2, backend=backend)
+    assert forked(body) == 0
+    executor.shutdown()
+""",
+        backend,
+        count(10, 200),
     ).ok()
 
 

@@ -155,7 +155,13 @@ class _Lifetime:
             except RuntimeError as error:
                 raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._start_afresh)
+                from hypern import _core
+
+                os.register_at_fork(
+                    before=_core.before_fork,
+                    after_in_parent=_core.after_fork_in_parent,
+                    after_in_child=self._start_afresh,
+                )
             self._begun = True
 
     def add(self, pool: _core.Pool) -> None:

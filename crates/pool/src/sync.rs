@@ -208,8 +208,17 @@ impl Spin {
     }
 }
 
-/// Read once: spinning on one core only keeps the one that is waited for from running.
+/// Spinning on one core only keeps the one that is waited for from running.
+///
+/// Found out once, by whoever asks first, and by several where they ask at the same moment: a `OnceLock` would make a
+/// forked child wait for the thread of its parent that was finding it out.
 fn has_several_cores() -> bool {
-    static SEVERAL: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1))
+    /// 0: not known yet; else the number of cores. Written by any thread, always with the same value.
+    static CORES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let mut cores = CORES.load(Ordering::Relaxed);
+    if cores == 0 {
+        cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        CORES.store(cores, Ordering::Relaxed);
+    }
+    cores > 1
 }

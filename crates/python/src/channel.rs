@@ -35,8 +35,9 @@ impl Channel {
         Self { socket, process, received: vec![0; GULP].into_boxed_slice(), taken: 0, filled: 0, look: Duration::ZERO }
     }
 
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    /// What is open: the socket, and what tells of the end of the process.
+    pub(crate) fn descriptors(&self) -> [Option<RawFd>; 2] {
+        [Some(self.socket.as_raw_fd()), self.process.as_ref().map(AsRawFd::as_raw_fd)]
     }
 
     /// Tells whether the process has ended, without waiting.

@@ -7,12 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, ExitStatus, Stdio};
+use std::sync::RwLockReadGuard;
 use std::time::Duration;
 
 use hypern_wire::{Frame, FrameError, Kind, read_frame, write_head};
 
 use crate::channel::Channel;
 use crate::core::Seat;
+use crate::fork;
 use crate::interrupt::Target;
 use crate::task::Encoded;
 
@@ -44,6 +46,8 @@ pub(crate) struct Child<'a> {
     path: u64,
     seat: &'a Seat,
     reaped: Option<ExitStatus>,
+    /// Held while the fields above are dropped, which closes their descriptors.
+    no_fork: Option<RwLockReadGuard<'static, ()>>,
 }
 
 /// Why there is no reply.
@@ -57,15 +61,18 @@ pub(crate) enum Lost {
 impl<'a> Child<'a> {
     /// Starts a process; it is not ready before it has said so, see [`Child::receive`].
     pub(crate) fn start(command: &Command, seat: &'a Seat) -> io::Result<Self> {
+        let no_fork = fork::hold_off();
         let (ours, theirs) = UnixStream::pair()?;
         let process = process::Command::new(&command.program)
             .args(&command.args)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
         let channel = Channel::new(ours, open_process(&process));
+        seat.inherited.set(channel.descriptors());
+        drop(no_fork);
         seat.reach.set(i32::try_from(process.id()).ok().map(Target::Process));
-        seat.inherited.set(Some(channel.descriptor()));
-        let mut child = Self { process, channel, functions: VecDeque::new(), path: 0, seat, reaped: None };
+        let mut child =
+            Self { process, channel, functions: VecDeque::new(), path: 0, seat, reaped: None, no_fork: None };
         let mut head = Vec::new();
         write_head(&mut head, Kind::Setup, 0, command.setup.len(), std::iter::empty());
         // A process that is gone already is found out by the first read.
@@ -172,7 +179,8 @@ impl<'a> Child<'a> {
 impl Drop for Child<'_> {
     fn drop(&mut self) {
         self.reap();
-        self.seat.inherited.set(None);
+        self.no_fork = Some(fork::hold_off());
+        self.seat.inherited.set([None, None]);
     }
 }
 

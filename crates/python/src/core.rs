@@ -1,4 +1,5 @@
 //! One pool: its queue, its threads, its backend, and what its workers share.
+#![expect(clippy::disallowed_types, reason = "`broken` belongs to one pool, and a forked child makes its own pools")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,8 +1,10 @@
 //! What a forked child does with what it inherited: threads that do not exist there, and open channels.
 #![expect(unsafe_code, reason = "the child closes descriptors whose owners live in threads that it does not have")]
 
+use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use pyo3::prelude::*;
 
@@ -14,10 +16,47 @@ pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Declares this process a forked child; called by the handler that the package registers with the interpreter.
+/// Held shared by workers while they open or close what a forked child would keep, and alone around a fork: the system
+/// copies descriptors and memory at different moments, and the child's memory must tell what is open in it.
+static DESCRIPTORS: RwLock<()> = RwLock::new(());
+
+thread_local! {
+    /// What this thread holds while it forks. The child goes on as a copy of the thread, and lets go in its turn.
+    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+/// Keeps other threads from forking; never held for longer than it takes to start a process. Woken by
+/// [`after_fork_in_parent`].
+pub(crate) fn hold_off() -> RwLockReadGuard<'static, ()> {
+    DESCRIPTORS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until no worker opens or closes descriptors. Woken by the last one that does.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    // Held already: a handler of somebody else's, called before a fork, forks itself.
+    if FORKING.with_borrow(Option::is_none) {
+        py.detach(|| FORKING.set(Some(DESCRIPTORS.write().unwrap_or_else(PoisonError::into_inner))));
+    }
+}
+
+/// Lets workers go on after a fork.
+#[pyfunction]
+pub(crate) fn after_fork_in_parent() {
+    let_go();
+}
+
+/// Lets workers go on although the fork of this thread is still to come: it waits for one of them, in a handler of
+/// somebody else's that is called between ours and the fork.
+pub(crate) fn let_go() {
+    FORKING.set(None);
+}
+
+/// Declares this process a forked child. The package registers this and the two above with the interpreter.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    let_go();
 }
 
 /// Ends a child that was forked inside a task and has returned from it: the thread that it woke up on was a worker,
@@ -35,28 +74,33 @@ pub(crate) fn end_stray_child(py: Python<'_>) -> ! {
     std::process::abort()
 }
 
-/// A descriptor that a forked child must close, -1 for none. Written by the worker that owns the descriptor.
+/// Descriptors that a forked child must close, -1 for none. Written by the worker that owns them, under [`hold_off`].
 #[derive(Debug)]
-pub(crate) struct Inherited(AtomicI32);
+pub(crate) struct Inherited([AtomicI32; 2]);
 
 impl Default for Inherited {
     fn default() -> Self {
-        Self(AtomicI32::new(-1))
+        Self([AtomicI32::new(-1), AtomicI32::new(-1)])
     }
 }
 
 impl Inherited {
-    pub(crate) fn set(&self, descriptor: Option<RawFd>) {
-        self.0.store(descriptor.unwrap_or(-1), Ordering::Release);
+    /// Names what is open when the worker lets forks go on.
+    pub(crate) fn set(&self, descriptors: [Option<RawFd>; 2]) {
+        for (place, descriptor) in self.0.iter().zip(descriptors) {
+            place.store(descriptor.unwrap_or(-1), Ordering::Release);
+        }
     }
 
-    /// Closes the descriptor in a forked child, where its owner does not exist. Takes no lock.
+    /// Closes the descriptors in a forked child, where their owner does not exist. Takes no lock.
     pub(crate) fn close_in_child(&self) {
-        let descriptor = self.0.swap(-1, Ordering::AcqRel);
-        if descriptor >= 0 {
-            // SAFETY: the descriptor must be open and owned here, which holds because the worker that owns it sets it
-            // after opening and clears it before closing, and that worker's thread does not exist in this child.
-            unsafe { rustix::io::close(descriptor) };
+        for place in &self.0 {
+            let descriptor = place.swap(-1, Ordering::AcqRel);
+            if descriptor >= 0 {
+                // SAFETY: the descriptor must be open and owned here, which holds because no fork comes between a
+                // worker's opening or closing it and its saying so, and that worker does not exist in this child.
+                unsafe { rustix::io::close(descriptor) };
+            }
         }
     }
 }

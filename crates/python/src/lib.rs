@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use crate::buffer::Buffer;
     #[pymodule_export]
-    use crate::fork::after_fork_in_child;
+    use crate::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use crate::gil::needs_gil;
     #[pymodule_export]

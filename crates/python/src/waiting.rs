@@ -24,6 +24,7 @@ pub(crate) fn wait_detached<T: Send>(
     mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
 ) -> PyResult<T> {
     let period = handles_signals(py)?.then_some(SIGNAL_PERIOD);
+    fork::let_go();
     loop {
         if let Some(value) = py.detach(|| step(period)) {
             return Ok(value);
