@@ -194,6 +194,23 @@ def test_importing_stays_light(heavy):
     assert done.out == "False\n"
 
 
+@pytest.mark.parametrize(
+    "heavy", ["concurrent.futures", "logging", "typing", "traceback", "pathlib", "threading", "cloudpickle", "tblib"]
+)
+def test_a_worker_loads_little_before_its_first_task(heavy):
+    done = run(
+        """
+        import sys
+        import pickle, re, weakref  # what it stands on, and all that these load
+        before = set(sys.modules)
+        import hypern._guest
+        print(sys.argv[1] in set(sys.modules) - before)
+        """,
+        heavy,
+    ).ok()
+    assert done.out == "False\n"
+
+
 def test_importing_works_without_assertions_and_docstrings():
     run_python(*STRICT, "-OO", "-c", "import hypern.blocking as b; assert b.blocking_run(abs, -1) == 1").ok()
 

@@ -103,7 +103,7 @@ def test_what_a_call_changes_in_its_copy_is_not_seen_by_the_next(processes):
 
 
 def test_functions_that_come_and_go_are_let_go_of(processes):
-    from hypern import _wire
+    from hypern import _shipping
 
     def once():
         def countdown(number):
@@ -111,10 +111,10 @@ def test_functions_that_come_and_go_are_let_go_of(processes):
 
         return processes.map(countdown, range(3))
 
-    for _ in range(2 * _wire.MOST_SHIPPED):
+    for _ in range(2 * _shipping.MOST_SHIPPED):
         assert once() == [0, 0, 0]
     gc.collect()
-    assert len(_wire._shipped) <= _wire.MOST_SHIPPED
+    assert len(_shipping._shipped) <= _shipping.MOST_SHIPPED
 
 
 def test_a_stray_module_in_the_current_folder_does_not_break_workers(tmp_path, monkeypatch):

@@ -1,12 +1,17 @@
 """Run CPU-bound Python on every core: a pool of Rust threads with the face of ``concurrent.futures``.
 
-The native core is loaded where the first executor is made, never by ``import hypern``.
+What is named here is loaded when it is first used, so that a worker, which uses none of it, starts sooner. The native
+core is loaded where the first executor is made.
 """
 
 from __future__ import annotations
 
-from hypern._executor import BlockingExecutor
-from hypern.errors import BrokenPool, ShutdownError, TaskError, TransferError, WorkerCrashed
+TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hypern._executor import BlockingExecutor
+    from hypern.errors import BrokenPool, ShutdownError, TaskError, TransferError, WorkerCrashed
 
 __all__ = (
     "BlockingExecutor",
@@ -19,3 +24,19 @@ __all__ = (
 )
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "BlockingExecutor":
+        from hypern import _executor as home
+    else:
+        from hypern import errors as home
+    value = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,6 @@ import os
 import select
 import struct
 import time
-from typing import NamedTuple
 
 HEADER = struct.Struct("<2sBxIQQ")
 MAGIC = b"HY"
@@ -29,15 +28,6 @@ PATH = 11
 _yield = getattr(os, "sched_yield", lambda: None)
 
 
-class Frame(NamedTuple):
-    """One frame as it was read."""
-
-    kind: int
-    function: int
-    payload: memoryview
-    buffers: list[bytearray]
-
-
 class Channel:
     """Reads and writes frames on a descriptor."""
 
@@ -50,8 +40,8 @@ class Channel:
         self._writable = select.poll()
         self._writable.register(descriptor, select.POLLOUT)
 
-    def receive(self) -> Frame | None:
-        """Return the next frame, None when hypern has closed its end."""
+    def receive(self) -> tuple[int, int, memoryview, list[bytearray]] | None:
+        """Return kind, function number, payload and buffers of the next frame, None when hypern has closed its end."""
         if not self._fill(HEADER.size):
             return None
         magic, kind, count, function, length = HEADER.unpack_from(self._received)
@@ -61,7 +51,7 @@ class Channel:
         lengths = struct.unpack_from(f"<{count}Q", self._received, HEADER.size)
         self._received = self._received[HEADER.size + 8 * count :]
         payload = self._take(length)
-        return Frame(kind, function, payload, [self._take_writable(size) for size in lengths])
+        return kind, function, payload, [self._take_writable(size) for size in lengths]
 
     def send(self, kind: int, payload: bytes = b"", buffers: list[memoryview] | None = None) -> None:
         """Write one frame."""

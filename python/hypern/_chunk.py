@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Call the function once. These numbers are ``hypern_wire::Kind``.
 CALL = 1

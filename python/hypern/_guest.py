@@ -12,29 +12,19 @@ import pickle
 import select
 import signal
 import sys
-from typing import Any, NamedTuple
 
 from hypern import _channel, _wire
 from hypern._chunk import CALL, run_chunk
-from hypern.errors import TransferError
+
+TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What ``python -c`` is given; the argument is the folder that holds the package.
 #: Last in the path, and without the current folder, so that no stray file there stands before the standard library.
 BOOTSTRAP = "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv[1]]; from hypern._guest import main; main()"
 
 _inside = False
-
-
-class Setup(NamedTuple):
-    """What a worker process takes over from the process that started it."""
-
-    path: list[str]
-    argv: list[str]
-    recursion_limit: int
-    #: Bytes that the stack of the main thread, where tasks run, may take.
-    stack_size: int
-    #: Pickled ``(initializer, initargs)``, None where there is none.
-    initializer: bytes | None
 
 
 def is_guest() -> bool:
@@ -64,23 +54,30 @@ def _begin(channel: _channel.Channel) -> bool:
     frame = channel.receive()
     if frame is None:
         return False
+    _, _, payload, _ = frame
     try:
-        _set_up(Setup(*pickle.loads(frame.payload)))
+        _set_up(**pickle.loads(payload))
     except BaseException as error:
-        channel.send(_channel.RAISED, _wire.encode_error(error))
+        channel.send(_channel.RAISED, _encode_error(error))
         return False
     channel.send(_channel.READY)
     return True
 
 
-def _set_up(setup: Setup) -> None:
-    sys.path[:] = setup.path
-    sys.argv[:] = setup.argv
-    sys.setrecursionlimit(setup.recursion_limit)
-    _grow_stack(setup.stack_size)
-    if setup.initializer is not None:
-        initializer, initargs = pickle.loads(setup.initializer)
-        initializer(*initargs)
+def _set_up(
+    *, path: list[str], argv: list[str], recursion_limit: int, stack_size: int, initializer: bytes | None
+) -> None:
+    """Take over what hypern says: ``initializer`` is the pickle of a callable and its arguments, or None.
+
+    ``stack_size`` is how many bytes the stack of the main thread, where tasks run, may take.
+    """
+    sys.path[:] = path
+    sys.argv[:] = argv
+    sys.setrecursionlimit(recursion_limit)
+    _grow_stack(stack_size)
+    if initializer is not None:
+        function, args = pickle.loads(initializer)
+        function(*args)
 
 
 def _grow_stack(size: int) -> None:
@@ -96,19 +93,20 @@ def _serve(channel: _channel.Channel) -> None:
     pid = os.getpid()
     functions: dict[int, Any] = {}
     while (frame := channel.receive()) is not None:
-        kind = frame.kind
+        kind, number, payload, buffers = frame
+        # No name keeps the arguments of a task alive while the next one is awaited.
+        del frame
         if kind == _channel.DEFINE:
-            functions[frame.function] = _Undecoded(bytes(frame.payload))
+            functions[number] = _Undecoded(bytes(payload))
             continue
         if kind == _channel.FORGET:
-            functions.pop(frame.function, None)
+            functions.pop(number, None)
             continue
         if kind == _channel.PATH:
-            sys.path[:] = pickle.loads(frame.payload)
+            sys.path[:] = pickle.loads(payload)
             continue
-        reply = _run(kind, functions, frame)
-        # No name keeps the arguments of this task alive while the next one is awaited.
-        del frame
+        reply = _run(kind, functions, number, payload, buffers)
+        del payload, buffers
         if os.getpid() != pid:
             # A child that the task forked and that came back from it: this channel is its parent's.
             os._exit(0)
@@ -120,9 +118,11 @@ class _Undecoded(bytes):
     """A function as it came: an error in rebuilding it belongs to the call that asks for it."""
 
 
-def _run(kind: int, functions: dict[int, Any], frame: _channel.Frame) -> tuple[int, bytes, list[memoryview]]:
+def _run(
+    kind: int, functions: dict[int, Any], number: int, payload: memoryview, buffers: list[bytearray]
+) -> tuple[int, bytes, list[memoryview]]:
     try:
-        function, data = _decode_call(functions, frame)
+        function, data = _decode_call(functions, number, payload, buffers)
         if kind == CALL:
             args, kwargs = data
             result = function(*args, **kwargs) if kwargs else function(*args)
@@ -131,18 +131,19 @@ def _run(kind: int, functions: dict[int, Any], frame: _channel.Frame) -> tuple[i
         del function, data
         return (_channel.RETURNED, *_encode_result(result))
     except BaseException as error:
-        return _channel.RAISED, _wire.encode_error(error), []
+        return _channel.RAISED, _encode_error(error), []
     finally:
         _flush()
 
 
-def _decode_call(functions: dict[int, Any], frame: _channel.Frame) -> tuple[Any, Any]:
-    number = frame.function
+def _decode_call(
+    functions: dict[int, Any], number: int, payload: memoryview, buffers: list[bytearray]
+) -> tuple[Any, Any]:
     what = "the callable"
     try:
         if not number:
             what = "the callable or its arguments"
-            return pickle.loads(frame.payload, buffers=frame.buffers)
+            return pickle.loads(payload, buffers=buffers)
         function = functions[number]
         if type(function) is _Undecoded:
             rebuilt = pickle.loads(memoryview(function)[1:])
@@ -150,8 +151,10 @@ def _decode_call(functions: dict[int, Any], frame: _channel.Frame) -> tuple[Any,
                 functions[number] = rebuilt
             function = rebuilt
         what = "an argument"
-        return function, pickle.loads(frame.payload, buffers=frame.buffers)
+        return function, pickle.loads(payload, buffers=buffers)
     except BaseException as error:
+        from hypern.errors import TransferError
+
         raise TransferError(f"{what} cannot be rebuilt in the worker process: {_wire.describe(error)}") from error
 
 
@@ -159,11 +162,20 @@ def _encode_result(result: Any) -> tuple[bytes, list[memoryview]]:
     try:
         return _wire.dumps(_wire.lighten(result))
     except BaseException as error:
+        from hypern.errors import TransferError
+
         kind = type(result).__qualname__
         raise TransferError(
             f"the result (a {kind}) cannot be sent back from the worker process: {_wire.describe(error)}; "
             "return what it is made of instead, or use backend='threads', which shares memory"
         ) from error
+
+
+def _encode_error(error: BaseException) -> bytes:
+    # Loaded by the first failure: a worker that has none starts sooner without it.
+    from hypern._raised import encode_error
+
+    return encode_error(error)
 
 
 def _flush() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hypern import _gil, _guest, _wire, errors
+from hypern import _gil, _guest, _shipping, _wire, errors
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 
@@ -40,6 +40,12 @@ class Settings(NamedTuple):
     initargs: tuple[Any, ...]
 
 
+def _decode_error(payload: Any, buffers: list[Any]) -> BaseException:
+    from hypern._raised import decode_error  # Loaded by the first failure.
+
+    return decode_error(payload, buffers)
+
+
 class Face(NamedTuple):
     """The callables that the core asks of this side; see ``crates/python/src/face.rs``."""
 
@@ -50,10 +56,10 @@ class Face(NamedTuple):
     refused: Callable[[str | None], Exception] = errors.refused
     crashed: Callable[[int, int | None, str], Exception] = errors.crashed
     run_chunk: Callable[[int, Any, Any], list[Any]] = run_chunk
-    ship: Callable[[Any], Any] = _wire.ship
-    encode: Callable[[int, Any, Any, bool], Any] = _wire.encode
-    decode: Callable[[Any, list[Any]], Any] = _wire.decode
-    decode_error: Callable[[Any, list[Any]], BaseException] = _wire.decode_error
+    ship: Callable[[Any], Any] = _shipping.ship
+    encode: Callable[[int, Any, Any, bool], Any] = _shipping.encode
+    decode: Callable[[Any, list[Any]], Any] = _shipping.decode
+    decode_error: Callable[[Any, list[Any]], BaseException] = _decode_error
 
 
 def open_pool(settings: Settings) -> Pool:
@@ -116,17 +122,25 @@ def _command() -> list[str]:
 def _setup(settings: Settings) -> bytes:
     initializer = None
     if settings.initializer is not None:
-        import cloudpickle
+        from hypern import _by_value
 
         try:
-            initializer = cloudpickle.dumps((settings.initializer, settings.initargs))
+            initializer = _by_value.dumps((settings.initializer, settings.initargs))
         except Exception as error:
             raise errors.TransferError(
                 f"the initializer or its arguments cannot be sent to a worker process: {_wire.describe(error)}"
             ) from error
     path = [entry for entry in sys.path if isinstance(entry, str)]
     argv = [str(argument) for argument in getattr(sys, "argv", [])]
-    payload, _ = _wire.dumps(tuple(_guest.Setup(path, argv, sys.getrecursionlimit(), settings.stack_size, initializer)))
+    payload, _ = _wire.dumps(
+        {
+            "path": path,
+            "argv": argv,
+            "recursion_limit": sys.getrecursionlimit(),
+            "stack_size": settings.stack_size,
+            "initializer": initializer,
+        }
+    )
     return payload
 
 
@@ -201,7 +215,7 @@ class _Lifetime:
 
         self.lock = threading.RLock()
         _core.after_fork_in_child()
-        _wire.start_afresh()
+        _shipping.start_afresh()
         pools, self._pools = self._pools, set()
         for executor in list(self.executors):
             executor._reopen_later()

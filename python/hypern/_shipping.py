@@ -1,0 +1,322 @@
+"""The caller's side of what crosses to a worker: functions and calls out, results back.
+
+A function is sent once to each worker, and again when something that it captured has changed.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import weakref
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from hypern._chunk import CALL
+from hypern._wire import FRESH, KEPT, PROTOCOL, describe, dumps, lighten
+from hypern.errors import TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hypern._core import Shipment
+
+#: Functions whose form is remembered at most.
+MOST_SHIPPED = 256
+
+
+# Calls and results
+
+
+def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview], Shipment]:
+    """Encode a call or a chunk of calls; ``data`` is ``(args, kwargs)`` or the items of the chunk.
+
+    The last of what is returned is the module search path under which the rest can be rebuilt.
+
+    Raises TransferError, which names the argument that cannot cross.
+    """
+    if kind == CALL:
+        args, kwargs = data
+        data = tuple(map(lighten, args)), kwargs
+    try:
+        return *dumps(data if apart else (function, data)), _ship_path()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _transfer_error(kind, function, data, apart, error) from error
+
+
+def decode(payload: Any, buffers: list[Any]) -> Any:
+    """Return the object that crossed. Raises TransferError where it cannot be rebuilt here."""
+    try:
+        return pickle.loads(payload, buffers=buffers)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise TransferError(f"the result of the task cannot be rebuilt in this process: {describe(error)}") from error
+
+
+def _transfer_error(kind: int, function: Any, data: Any, apart: bool, error: BaseException) -> TransferError:
+    name = "run_parallel" if function is None else getattr(function, "__qualname__", type(function).__qualname__)
+    advice = "pass what it is made of instead, or use backend='threads', which shares memory"
+    for place, value in _places(kind, function, data, apart):
+        try:
+            dumps(value)
+        except BaseException as cause:
+            what = f"{place} of {name!r} (a {type(value).__qualname__})" if place else f"the callable {name!r}"
+            return TransferError(f"{what} cannot be sent to a worker process: {describe(cause)}; {advice}")
+    return TransferError(f"a call of {name!r} cannot be sent to a worker process: {describe(error)}; {advice}")
+
+
+def _places(kind: int, function: Any, data: Any, apart: bool) -> Iterator[tuple[str, Any]]:
+    if not apart:
+        yield "", function
+    if kind == CALL:
+        args, kwargs = data
+        yield from ((f"argument {index + 1}", value) for index, value in enumerate(args))
+        yield from ((f"argument {name!r}", value) for name, value in (kwargs or {}).items())
+    else:
+        yield from ((f"an item at place {index + 1} of a chunk", value) for index, value in enumerate(data))
+
+
+# Functions
+
+
+_path: tuple[list[Any], Shipment] | None = None
+
+
+def _ship_path() -> Shipment:
+    """Return ``sys.path`` in the form that is sent once to each worker."""
+    global _path
+    if _path is None or _path[0] != sys.path:
+        from hypern._core import Shipment
+
+        path = list(sys.path)
+        _path = path, Shipment(pickle.dumps([entry for entry in path if isinstance(entry, str)], PROTOCOL))
+    return _path[1]
+
+
+class _Shipped:
+    """A function in the form that crosses, and what must still be so for that form to be right."""
+
+    __slots__ = ("captured", "function", "pickled", "reference")
+
+    def __init__(
+        self, reference: weakref.ref[Any], function: Shipment, pickled: bytes, captured: list[_Capture] | None
+    ) -> None:
+        self.reference = reference
+        self.function = function
+        self.pickled = pickled
+        #: None where something that can change inside was captured: the function is pickled anew for each call, and
+        #: rebuilt anew by the worker, so that what one call changes in its copy is not seen by the next.
+        self.captured = captured
+
+    def holds(self) -> bool:
+        captured = self.captured
+        return captured is not None and all(capture.holds() for capture in captured)
+
+
+_shipped: dict[int, _Shipped] = {}
+
+
+def start_afresh() -> None:
+    """In a forked child: forget what was shipped; a thread that does not exist here may have been at it."""
+    global _shipped, _path
+    _shipped = {}
+    _path = None
+
+
+def ship(function: Any) -> Shipment | None:
+    """Return the callable in the form that is sent once to each worker, None where it travels with its arguments.
+
+    Functions, built-in functions and classes are sent once. What they captured is part of that form, so it is made
+    anew when a captured value is another one than last time, or could have changed inside.
+    """
+    known = _shipped.get(id(function))
+    if known is not None and known.reference() is function:
+        if known.holds():
+            return known.function
+    elif not isinstance(function, (FunctionType, type)) and not _is_plain_builtin(function):
+        return None
+    else:
+        known = None
+    return _ship_anew(function, known)
+
+
+def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
+    from hypern._core import Shipment
+
+    try:
+        pickled, captured = _pickle_function(function)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _transfer_error(CALL, function, ((), None), False, error) from error
+    if known is not None and known.pickled == pickled:
+        known.captured = captured
+        return known.function
+    key = id(function)
+    shipped = _shipped
+    reference = weakref.ref(function, lambda _: shipped.pop(key, None))
+    content = (FRESH if captured is None else KEPT) + pickled
+    entry = _Shipped(reference, Shipment(content), pickled, captured)
+    shipped[key] = entry
+    while len(shipped) > MOST_SHIPPED:
+        # A function that captured itself never goes by itself.
+        shipped.pop(next(iter(shipped)), None)
+    return entry.function
+
+
+def _is_plain_builtin(function: Any) -> bool:
+    return isinstance(function, BuiltinFunctionType) and (
+        function.__self__ is None or isinstance(function.__self__, ModuleType)
+    )
+
+
+def _pickle_function(function: Any) -> tuple[bytes, list[_Capture] | None]:
+    found = _look_up(function)
+    if found is function:
+        return pickle.dumps(function, PROTOCOL), []
+    if found is not None:
+        return pickle.dumps(_Decorated(function.__module__, function.__qualname__), PROTOCOL), []
+    if isinstance(function, BuiltinFunctionType):
+        return pickle.dumps(function, PROTOCOL), []
+    from hypern import _by_value
+
+    # Looked at before it is pickled: what another thread changes in between is found changed at the next call.
+    captures = _captures(function)
+    return _by_value.dumps(function), captures
+
+
+class _Decorated:
+    """Refers to the function inside the decorated one of that name, as ``functools.wraps`` leaves it."""
+
+    def __init__(self, module: str, qualname: str) -> None:
+        self.name = module, qualname
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _inside_decorated, self.name
+
+
+def _inside_decorated(module: str, qualname: str) -> Any:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found.__wrapped__
+
+
+def _look_up(function: Any) -> Any:
+    """Return what a worker that imports the function's module finds under its name; None if that is no help.
+
+    That is the function itself, or a wrapper of ``@blocking`` around it.
+    """
+    module = getattr(function, "__module__", None)
+    if module is None or module == "__main__" or "<locals>" in function.__qualname__ or _goes_by_value(module):
+        return None
+    found: Any = sys.modules.get(module)
+    for name in function.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is function or (getattr(found, "__blocking__", False) and found.__wrapped__ is function):
+        return found
+    return None
+
+
+class _Capture:
+    """What one function reads from outside, as it was when the function was pickled."""
+
+    __slots__ = ("cells", "code", "defaults", "function", "keywords", "values")
+
+    def __init__(self, function: FunctionType) -> None:
+        self.function = weakref.ref(function)
+        self.code = function.__code__
+        self.defaults = function.__defaults__
+        self.keywords = dict(function.__kwdefaults__ or {})
+        self.cells = [(cell, _contents(cell)) for cell in function.__closure__ or ()]
+        namespace = function.__globals__
+        self.values = [(name, namespace.get(name, _MISSING)) for name in sorted(_names(function.__code__))]
+
+    def reached(self) -> Iterator[Any]:
+        yield from self.defaults or ()
+        yield from self.keywords.values()
+        yield from (value for _, value in self.cells)
+        yield from (value for _, value in self.values)
+
+    def holds(self) -> bool:
+        function = self.function()
+        if (
+            function is None
+            or function.__code__ is not self.code
+            or function.__defaults__ is not self.defaults
+            or function.__dict__
+            or not _same(function.__kwdefaults__ or {}, self.keywords)
+        ):
+            return False
+        namespace = function.__globals__
+        return all(_contents(cell) is value for cell, value in self.cells) and all(
+            namespace.get(name, _MISSING) is value for name, value in self.values
+        )
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
+
+
+_MISSING: Any = object()
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # Not filled yet.
+        return _MISSING
+
+
+def _names(code: CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names(constant)
+    return names
+
+
+def _is_imported(value: Any) -> bool:
+    """Tell whether a value is a module that a worker imports by its name."""
+    return (
+        isinstance(value, ModuleType)
+        and sys.modules.get(value.__name__) is value
+        and not _goes_by_value(value.__name__)
+    )
+
+
+def _goes_by_value(module: str) -> bool:
+    """Tell whether cloudpickle was told to send what the module holds by value."""
+    cloudpickle = sys.modules.get("cloudpickle")
+    registered: set[str] = cloudpickle.list_registry_pickle_by_value() if cloudpickle is not None else set()
+    return any(module == name or module.startswith(f"{name}.") for name in registered)
+
+
+def _captures(function: Any) -> list[_Capture] | None:
+    """Return what the function and all that it reaches captured; None where that could change inside."""
+    if not isinstance(function, FunctionType):
+        return None
+    captures: list[_Capture] = []
+    seen: set[int] = set()
+    rest: list[Any] = [function]
+    while rest:
+        value = rest.pop()
+        if id(value) in seen or value is _MISSING or type(value) in _ATOMS or _is_imported(value):
+            continue
+        seen.add(id(value))
+        if type(value) in (tuple, frozenset):
+            rest.extend(value)
+        elif isinstance(value, (FunctionType, type, BuiltinFunctionType)) and _look_up(value) is value:
+            continue
+        elif isinstance(value, FunctionType) and not value.__dict__:
+            capture = _Capture(value)
+            captures.append(capture)
+            rest.extend(capture.reached())
+        else:
+            return None
+    return captures
