@@ -8,6 +8,8 @@ import inspect
 import os
 import pkgutil
 import re
+import shutil
+import subprocess
 import sys
 import sysconfig
 import weakref
@@ -395,3 +397,41 @@ def test_scripts_of_the_package_answer():
     done = run_python("-m", "hypern", "info")
     assert done.rc == 0, done.report()
     assert hypern.__version__ in done.out
+
+
+EXTENSION = """
+#include <Python.h>
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "needy", NULL, 0, NULL, slots, NULL, NULL, NULL};
+PyMODINIT_FUNC PyInit_needy(void) { return PyModuleDef_Init(&definition); }
+"""
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded build")
+def test_a_module_that_turned_the_gil_on_is_named_once(tmp_path):
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    (tmp_path / "needy.c").write_text(EXTENSION)
+    command = [compiler, "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}", "needy.c", "-o", "needy.so"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    done = run(
+        """
+        import sys, warnings
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            import needy  # CPython warns, too
+        assert sys._is_gil_enabled()
+        from hypern import BlockingExecutor
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                with BlockingExecutor(1) as executor:
+                    assert executor.run_sync(abs, -1) == 1
+        print(*(warning.message for warning in caught))
+        """,
+        env={"PYTHONPATH": os.pathsep.join([os.fspath(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )
+    done.ok()
+    assert done.out.count("free-threaded Python runs with the GIL on") == 1
+    assert "'needy'" in done.out
