@@ -2,6 +2,7 @@
 //!
 //! * [`queue`](mod@queue): tasks that are accepted and not started; bounded or not; [`Ticket`] names one of them.
 //! * [`idle`](mod@idle): how a worker without work waits, and how it is reached in a few microseconds.
+//! * [`pause`](mod@pause): how workers are made to rest between two tasks.
 //! * [`promise`](mod@promise): where one caller waits for one outcome. [`mailbox`](mod@mailbox): where one caller waits for many.
 //! * [`lifecycle`](mod@lifecycle): running, closing, ended; the threads of a pool and the wait for their end.
 //! * Counters: [`stats`].
@@ -12,13 +13,15 @@
 pub mod idle;
 pub mod lifecycle;
 pub mod mailbox;
+pub mod pause;
 pub mod promise;
 pub mod queue;
 pub mod stats;
 pub mod sync;
 
-pub use lifecycle::{Lifecycle, ThreadSettings};
+pub use lifecycle::{Alive, Lifecycle, ThreadSettings};
 pub use mailbox::Mailbox;
+pub use pause::Pause;
 pub use promise::Promise;
-pub use queue::{Limit, PushError, Queue, Ticket};
+pub use queue::{Limit, Next, PushError, Queue, Ticket};
 pub use stats::Stats;

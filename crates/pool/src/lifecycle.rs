@@ -15,7 +15,7 @@ pub struct ThreadSettings {
     pub stack_size: usize,
 }
 
-/// Counts the live threads of a pool.
+/// Counts what lives of a pool: its threads, or what they hold.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     /// Raised by the spawner before a thread starts, lowered by the thread as its last act.
@@ -24,8 +24,9 @@ pub struct Lifecycle {
     ended: Condvar,
 }
 
-/// Lowers the count of live threads when the thread ends, whether its work returned or panicked.
-struct Alive(Arc<Lifecycle>);
+/// Lowers the count when dropped: as a thread ends, whether its work returned or panicked.
+#[derive(Debug)]
+pub struct Alive(Arc<Lifecycle>);
 
 impl Drop for Alive {
     fn drop(&mut self) {
@@ -53,8 +54,7 @@ impl Lifecycle {
         index: usize,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        *self.live.lock() += 1;
-        let alive = Alive(Arc::clone(self));
+        let alive = self.count();
         std::thread::Builder::new()
             .name(format!("{}-{index}", settings.name_prefix))
             .stack_size(settings.stack_size)
@@ -64,6 +64,12 @@ impl Lifecycle {
                 work();
             })
             .map(drop)
+    }
+
+    /// Counts one more, until the returned guard is dropped.
+    pub fn count(self: &Arc<Self>) -> Alive {
+        *self.live.lock() += 1;
+        Alive(Arc::clone(self))
     }
 
     /// Tells how many threads live.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::idle::Idle;
+use crate::pause::Pause;
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, SegQueue, fence};
 
 /// Names one accepted task; the task is inside until somebody claims it.
@@ -41,6 +42,17 @@ pub enum Limit {
     Passed,
 }
 
+/// What a worker that asks for work is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// This.
+    Task(T),
+    /// Let go of what it holds, then [`Queue::rest`].
+    Rest,
+    /// End: the queue is closed and empty.
+    End,
+}
+
 /// Why a push was refused; the task is given back.
 #[derive(Debug)]
 pub enum PushError<T> {
@@ -61,6 +73,7 @@ pub struct Queue<T> {
     /// Set once, by [`Queue::close`]; never cleared.
     closed: AtomicBool,
     idle: Idle,
+    pause: Pause,
     /// Pushers that wait for space or are about to: written by themselves, under `space_lock`.
     blocked: AtomicUsize,
     space_lock: Mutex<()>,
@@ -77,6 +90,7 @@ impl<T> Queue<T> {
             capacity: capacity.map_or(usize::MAX, NonZeroUsize::get),
             closed: AtomicBool::new(false),
             idle: Idle::new(),
+            pause: Pause::new(),
             blocked: AtomicUsize::new(0),
             space_lock: Mutex::new(()),
             space: Condvar::new(),
@@ -117,22 +131,44 @@ impl<T> Queue<T> {
         self.blocked.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Takes the oldest task, waiting for one; `None` when the queue is closed and empty.
+    /// Takes the oldest task, waiting for one, having called `deliver` first: the worker's last outcome, whose receiver
+    /// may push at once.
     ///
-    /// Woken by a push or by [`Queue::close`].
-    pub fn take(&self) -> Option<T> {
-        self.take_after(|| ())
-    }
-
-    /// Like [`Queue::take`], having called `deliver` first: the worker's last outcome, whose receiver may push at once.
-    pub fn take_after(&self, deliver: impl FnOnce()) -> Option<T> {
-        let found = self.idle.search(deliver, || self.try_take());
-        let found = found.or_else(|| self.idle.sleep(|| self.try_take(), || self.is_closed()));
+    /// Woken by a push, [`Queue::pause`] and [`Queue::close`].
+    pub fn next_after(&self, deliver: impl FnOnce()) -> Next<T> {
+        let look = || self.next_if_any();
+        let found = self.idle.search(deliver, look);
+        let found = found.or_else(|| self.idle.sleep(look, || self.is_closed()));
         // Pushes during the search woke nobody: pass the word on while there is more to do.
         if found.is_some() && !self.tickets.is_empty() {
             self.idle.wake_sleeper();
         }
-        found
+        found.unwrap_or(Next::End)
+    }
+
+    /// Like [`Queue::next_after`], but never waits: `None` where there is nothing to do now.
+    pub fn next_if_any(&self) -> Option<Next<T>> {
+        match self.pause.is_wanted() {
+            true => Some(Next::Rest),
+            false => self.try_take().map(Next::Task),
+        }
+    }
+
+    /// Makes workers rest, each as soon as its task has ended. May be called again: they rest until [`Queue::resume`] was
+    /// called as often.
+    pub fn pause(&self) {
+        self.pause.begin();
+        self.idle.wake_all();
+    }
+
+    /// Lets workers go on.
+    pub fn resume(&self) {
+        self.pause.end();
+    }
+
+    /// Waits until nobody wants workers to rest. Woken by [`Queue::resume`].
+    pub fn rest(&self) {
+        self.pause.wait();
     }
 
     /// Takes the oldest task if there is one. Never waits.

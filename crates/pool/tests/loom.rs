@@ -8,8 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hypern_pool::sync::{AtomicUsize, Ordering};
-use hypern_pool::{Limit, Mailbox, Promise, PushError, Queue};
+use hypern_pool::{Limit, Mailbox, Next, Promise, PushError, Queue};
 use loom::thread;
+
+fn take<T>(queue: &Queue<T>) -> Option<T> {
+    match queue.next_after(|| ()) {
+        Next::Task(task) => Some(task),
+        Next::Rest => unreachable!("nobody pauses"),
+        Next::End => None,
+    }
+}
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -24,7 +32,7 @@ fn a_pushed_task_reaches_a_worker_that_was_searching_or_asleep() {
         let queue = Arc::new(Queue::new(None));
         let worker = thread::spawn({
             let queue = Arc::clone(&queue);
-            move || queue.take()
+            move || take(&queue)
         });
         queue.push(7, Limit::Heeded).expect("open");
         assert_eq!(worker.join().expect("no panic"), Some(7));
@@ -39,7 +47,7 @@ fn two_tasks_for_two_idle_workers_reach_both() {
             .map(|_| {
                 let queue = Arc::clone(&queue);
                 // Each takes one and stays away, as a worker with a long task does.
-                thread::spawn(move || queue.take().expect("open"))
+                thread::spawn(move || take(&queue).expect("open"))
             })
             .collect();
         queue.push(1, Limit::Heeded).expect("open");
@@ -57,7 +65,7 @@ fn a_task_that_races_with_the_end_runs_or_is_given_back() {
         let worker = thread::spawn({
             let (queue, ran) = (Arc::clone(&queue), Arc::clone(&ran));
             move || {
-                while queue.take().is_some() {
+                while take(&queue).is_some() {
                     ran.fetch_add(1, Ordering::SeqCst);
                 }
             }
@@ -108,9 +116,9 @@ fn a_pusher_that_waits_for_space_is_woken_by_a_claim() {
                 }
             }
         });
-        assert_eq!(queue.take(), Some(1));
+        assert_eq!(take(&queue), Some(1));
         pusher.join().expect("no panic");
-        assert_eq!(queue.take(), Some(2));
+        assert_eq!(take(&queue), Some(2));
     });
 }
 
@@ -166,5 +174,33 @@ fn a_mailbox_loses_no_letter() {
         for worker in workers {
             worker.join().expect("no panic");
         }
+    });
+}
+
+#[test]
+fn a_worker_that_was_searching_or_asleep_rests_and_then_takes_what_was_pushed_meanwhile() {
+    check(|| {
+        let queue = Arc::new(Queue::new(None));
+        let resting = Arc::new(Mailbox::new());
+        let worker = thread::spawn({
+            let (queue, resting) = (Arc::clone(&queue), Arc::clone(&resting));
+            move || {
+                loop {
+                    match queue.next_after(|| ()) {
+                        Next::Task(task) => return Some(task),
+                        Next::End => return None,
+                        Next::Rest => {
+                            resting.put(());
+                            queue.rest();
+                        }
+                    }
+                }
+            }
+        });
+        queue.pause();
+        assert!(!resting.take(None).is_empty());
+        queue.push(7, Limit::Heeded).expect("open");
+        queue.resume();
+        assert_eq!(worker.join().expect("no panic"), Some(7));
     });
 }

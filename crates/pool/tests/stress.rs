@@ -6,7 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hypern_pool::{Lifecycle, Limit, Promise, PushError, Queue, ThreadSettings};
+use hypern_pool::{Lifecycle, Limit, Next, Promise, PushError, Queue, ThreadSettings};
+
+fn take<T>(queue: &Queue<T>) -> Option<T> {
+    match queue.next_after(|| ()) {
+        Next::Task(task) => Some(task),
+        Next::Rest => unreachable!("nobody pauses"),
+        Next::End => None,
+    }
+}
 
 fn settings() -> ThreadSettings {
     ThreadSettings { name_prefix: "pool".into(), stack_size: 256 * 1024 }
@@ -35,7 +43,7 @@ fn every_task_of_many_pushers_runs_once() {
             let (queue, sum) = (Arc::clone(&queue), Arc::clone(&sum));
             lifecycle
                 .spawn(&settings(), index, move || {
-                    while let Some(number) = queue.take() {
+                    while let Some(number) = take(&queue) {
                         sum.fetch_add(number, Ordering::Relaxed);
                     }
                 })
@@ -63,7 +71,7 @@ fn pushes_that_race_with_the_end_run_or_come_back() {
             let (queue, ran) = (Arc::clone(&queue), Arc::clone(&ran));
             lifecycle
                 .spawn(&settings(), index, move || {
-                    while queue.take().is_some() {
+                    while take(&queue).is_some() {
                         ran.fetch_add(1, Ordering::Relaxed);
                     }
                 })
@@ -93,7 +101,7 @@ fn round_trips_neither_hang_nor_mix() {
         let queue = Arc::clone(&queue);
         lifecycle
             .spawn(&settings(), index, move || {
-                while let Some((number, promise)) = queue.take() {
+                while let Some((number, promise)) = take(&queue) {
                     promise.settle(number + 1);
                 }
             })
