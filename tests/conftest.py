@@ -10,9 +10,10 @@ import os
 
 import pytest
 
+from hypern import _info
 from sync import Gate, Ledger, aside, eventually
 
-BACKENDS = ("threads", "processes")
+BACKENDS = tuple(backend.name for backend in _info.backends() if backend.available)
 
 #: What a mark means, as the backends it leaves.
 NARROWED = {

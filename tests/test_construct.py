@@ -6,12 +6,14 @@ import concurrent.futures
 import inspect
 import logging
 import os
+import sysconfig
 import threading
 
 import pytest
 
 import tasks
 from child import run
+from conftest import BACKENDS
 from hypern import BlockingExecutor
 from sync import aside, children, eventually, native_threads
 
@@ -92,8 +94,10 @@ def test_a_backend_that_is_no_name_is_an_error(name):
         BlockingExecutor(1, backend=name)
 
 
-def test_interpreters_are_refused_as_not_there_yet():
-    with pytest.raises(ValueError, match="interpreters"):
+@pytest.mark.skipif("interpreters" in BACKENDS, reason="this Python has them")
+def test_interpreters_are_refused_where_python_has_none_with_a_word_what_to_use():
+    instead = "threads" if sysconfig.get_config_var("Py_GIL_DISABLED") else "processes"
+    with pytest.raises(ValueError, match=f"'interpreters' is not offered here.*use backend='{instead}'"):
         BlockingExecutor(1, backend="interpreters")
 
 

@@ -20,6 +20,13 @@ beside_busy_threads = pytest.mark.skipif(
     reason="free-threaded 3.13 cannot fork safely while other threads run Python",
 )
 
+
+def ends_what_runs(backend):
+    """Skip a test that forks while a task waits for the test."""
+    if backend == "interpreters":
+        pytest.skip("a fork waits for the tasks that run in interpreters")
+
+
 #: CPython warns of a fork beside threads from 3.12 on, which is what is done here.
 FLAGS = (*STRICT, "-W", "ignore:This process:DeprecationWarning")
 
@@ -207,6 +214,7 @@ assert len(futures) == 20 * turns
 
 
 def test_work_that_waited_in_the_parent_is_not_done_in_the_child(backend, tmp_path):
+    ends_what_runs(backend)
     script(
         f"""
 from sync import Gate, Ledger
@@ -272,7 +280,70 @@ work()
     ).ok()
 
 
+def may_not_fork(backend):
+    """Skip a test whose tasks fork."""
+    if backend == "interpreters":
+        pytest.skip("CPython refuses os.fork in a subinterpreter")
+
+
+def test_a_task_in_an_interpreter_that_forks_is_told_why_not(backend):
+    if backend != "interpreters":
+        pytest.skip("tasks may fork elsewhere")
+    script(
+        """
+try:
+    executor.run_sync(os.fork)
+except RuntimeError as error:
+    assert "fork" in str(error)
+else:
+    raise AssertionError("it forked")
+work()
+""",
+        backend,
+    ).ok()
+
+
+def test_a_fork_waits_for_tasks_in_interpreters_and_says_so(backend):
+    if backend != "interpreters":
+        pytest.skip("nothing needs to end elsewhere")
+    done = script(
+        """
+import hypern._pool
+hypern._pool.PATIENCE = 0.1
+from sync import Gate
+with Gate() as gate:
+    held = executor.submit(gate.door.wait)
+    gate.arrived()
+    threading.Timer(1, gate.open).start()
+    assert forked(work) == 0
+    assert held.done()
+work()
+""",
+        backend,
+    )
+    assert done.rc == 0, done.report()
+    assert done.err == "hypern: a fork waits until the tasks that run in interpreters have ended\n", done.report()
+
+
+def test_the_callback_of_a_future_may_fork(backend):
+    script(
+        """
+codes = []
+for _ in range(turns):
+    done = threading.Event()
+    future = executor.submit(tasks.square, 3)
+    future.add_done_callback(lambda future: (codes.append(forked(lambda: 0)), done.set()))
+    assert done.wait(20)
+    work()
+assert codes == [0] * turns, codes
+""",
+        backend,
+        count(3, 50),
+    ).ok()
+
+
 def test_a_task_may_fork(backend):
+    may_not_fork(backend)
     script(
         """
 def forks(number):
@@ -291,6 +362,7 @@ work()
 
 
 def test_a_child_forked_by_a_task_can_use_the_pool(backend):
+    may_not_fork(backend)
     script(
         """
 def forks():
@@ -345,6 +417,7 @@ assert blocking_run(tasks.square, 3) == 9
 
 
 def test_a_queue_that_was_full_is_empty_in_the_child(backend):
+    ends_what_runs(backend)
     script(
         """
 from sync import Gate

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Backend = Literal["auto", "threads", "processes"]
+Backend = Literal["auto", "threads", "interpreters", "processes"]
 #: One call of ``run_parallel``.
 Call = tuple[Callable[..., Any], Iterable[Any]] | tuple[Callable[..., Any], Iterable[Any], dict[str, Any] | None]
 
-BACKENDS = ("auto", "threads", "processes")
+BACKENDS = ("auto", "threads", "interpreters", "processes")
 #: Most workers of one pool: far over what a machine has cores for, and under what exhausts it.
 MAX_THREADS = 4096
 #: Address space for the stack of each worker. CPython up to 3.13 overruns 2 MiB at its default recursion limit.
@@ -80,7 +80,9 @@ class BlockingExecutor(Executor):
                 raise TypeError("max_threads and max_workers are two spellings of one argument; give one of them")
             max_threads = max_workers
         if backend not in BACKENDS:
-            raise ValueError(_no_such_backend(backend))
+            raise ValueError(f"there is no backend {backend!r}; choose one of {', '.join(map(repr, BACKENDS))}")
+        if backend == "interpreters" and (reason := _pool.why_no_interpreters()):
+            raise ValueError(f"the backend 'interpreters' is not offered here: {reason}")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {type(initializer).__name__}")
         if not isinstance(thread_name_prefix, str):
@@ -277,12 +279,6 @@ def checked_stack_size(name: str, value: Any) -> int:
     if size < LEAST_STACK:
         raise ValueError(f"{name} must be 0 or at least {LEAST_STACK} bytes, not {size}")
     return size
-
-
-def _no_such_backend(backend: Any) -> str:
-    if backend == "interpreters":
-        return "backend 'interpreters' is not there yet; use backend='processes', which is parallel on every Python"
-    return f"there is no backend {backend!r}; choose one of {', '.join(map(repr, BACKENDS))}"
 
 
 def _checked_call(index: int, call: Any) -> tuple[Any, ...]:

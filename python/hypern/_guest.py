@@ -1,6 +1,7 @@
-"""The Python side of a worker process: receives calls, makes them, sends back what came of them.
+"""The Python side of a worker's process or interpreter: receives calls, makes them, sends back what came of them.
 
-Started by the core as ``python -c ...``; ends when hypern closes the channel, or at once when hypern is gone.
+A process is started by the core as ``python -c ...``; it ends when hypern closes the channel, or at once when hypern is
+gone. In an interpreter the core calls ``begin_in_interpreter`` and then what that returns.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from hypern._chunk import CALL, run_chunk
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    #: Kind, payload and buffers of a frame.
+    Reply = tuple[int, bytes, list[memoryview]]
 
 #: What ``python -c`` is given; the argument is the folder that holds the package.
 #: Last in the path, and without the current folder, so that no stray file there stands before the standard library.
@@ -28,7 +33,7 @@ _inside = False
 
 
 def is_guest() -> bool:
-    """Tell whether this is a worker process (or another isolated place) of hypern."""
+    """Tell whether this is a worker process or a worker's interpreter."""
     return _inside
 
 
@@ -64,17 +69,32 @@ def _begin(channel: _channel.Channel) -> bool:
     return True
 
 
+def begin_in_interpreter(setup: bytes) -> tuple[Callable[..., Any], int] | bytes:
+    """Take over what hypern says first; return what takes its calls and the identifier of this thread.
+
+    Where that raises, return the encoded exception.
+    """
+    global _inside
+    _inside = True
+    try:
+        _set_up(**pickle.loads(setup))
+    except BaseException as error:
+        return _encode_error(error)
+    return Guest().take, _thread.get_ident()
+
+
 def _set_up(
     *, path: list[str], argv: list[str], recursion_limit: int, stack_size: int, initializer: bytes | None
 ) -> None:
     """Take over what hypern says: ``initializer`` is the pickle of a callable and its arguments, or None.
 
-    ``stack_size`` is how many bytes the stack of the main thread, where tasks run, may take.
+    ``stack_size`` is how many bytes the stack of a process's main thread, where tasks run, may take; 0 leaves it.
     """
     sys.path[:] = path
     sys.argv[:] = argv
     sys.setrecursionlimit(recursion_limit)
-    _grow_stack(stack_size)
+    if stack_size:
+        _grow_stack(stack_size)
     if initializer is not None:
         function, args = pickle.loads(initializer)
         function(*args)
@@ -91,22 +111,13 @@ def _grow_stack(size: int) -> None:
 
 def _serve(channel: _channel.Channel) -> None:
     pid = os.getpid()
-    functions: dict[int, Any] = {}
+    take = Guest().take
     while (frame := channel.receive()) is not None:
-        kind, number, payload, buffers = frame
-        # No name keeps the arguments of a task alive while the next one is awaited.
+        reply = take(*frame)
+        # No name keeps the arguments of this task alive while the next one is awaited.
         del frame
-        if kind == _channel.DEFINE:
-            functions[number] = _Undecoded(bytes(payload))
+        if reply is None:
             continue
-        if kind == _channel.FORGET:
-            functions.pop(number, None)
-            continue
-        if kind == _channel.PATH:
-            sys.path[:] = pickle.loads(payload)
-            continue
-        reply = _run(kind, functions, number, payload, buffers)
-        del payload, buffers
         if os.getpid() != pid:
             # A child that the task forked and that came back from it: this channel is its parent's.
             os._exit(0)
@@ -118,44 +129,57 @@ class _Undecoded(bytes):
     """A function as it came: an error in rebuilding it belongs to the call that asks for it."""
 
 
-def _run(
-    kind: int, functions: dict[int, Any], number: int, payload: memoryview, buffers: list[bytearray]
-) -> tuple[int, bytes, list[memoryview]]:
-    try:
-        function, data = _decode_call(functions, number, payload, buffers)
-        if kind == CALL:
-            args, kwargs = data
-            result = function(*args, **kwargs) if kwargs else function(*args)
+class Guest:
+    """What a worker gives its tasks to; keeps the functions that it was sent."""
+
+    def __init__(self) -> None:
+        self._functions: dict[int, Any] = {}
+
+    def take(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> Reply | None:
+        """Do what one frame says; return what came of a task, None where the frame brings none."""
+        if kind == _channel.DEFINE:
+            self._functions[number] = _Undecoded(payload)
+        elif kind == _channel.FORGET:
+            self._functions.pop(number, None)
+        elif kind == _channel.PATH:
+            sys.path[:] = pickle.loads(payload)
         else:
-            result = run_chunk(kind, function, data)
-        del function, data
-        return (_channel.RETURNED, *_encode_result(result))
-    except BaseException as error:
-        return _channel.RAISED, _encode_error(error), []
-    finally:
-        _flush()
+            return self._run(kind, number, payload, buffers)
+        return None
 
+    def _run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> Reply:
+        try:
+            function, data = self._decode(number, payload, buffers)
+            if kind == CALL:
+                args, kwargs = data
+                result = function(*args, **kwargs) if kwargs else function(*args)
+            else:
+                result = run_chunk(kind, function, data)
+            del function, data
+            return (_channel.RETURNED, *_encode_result(result))
+        except BaseException as error:
+            return _channel.RAISED, _encode_error(error), []
+        finally:
+            _flush()
 
-def _decode_call(
-    functions: dict[int, Any], number: int, payload: memoryview, buffers: list[bytearray]
-) -> tuple[Any, Any]:
-    what = "the callable"
-    try:
-        if not number:
-            what = "the callable or its arguments"
-            return pickle.loads(payload, buffers=buffers)
-        function = functions[number]
-        if type(function) is _Undecoded:
-            rebuilt = pickle.loads(memoryview(function)[1:])
-            if function[:1] == _wire.KEPT:
-                functions[number] = rebuilt
-            function = rebuilt
-        what = "an argument"
-        return function, pickle.loads(payload, buffers=buffers)
-    except BaseException as error:
-        from hypern.errors import TransferError
+    def _decode(self, number: int, payload: Any, buffers: list[Any]) -> tuple[Any, Any]:
+        what = "the callable"
+        try:
+            if not number:
+                what = "the callable or its arguments"
+                return pickle.loads(payload, buffers=buffers)
+            function = self._functions[number]
+            if type(function) is _Undecoded:
+                rebuilt = pickle.loads(memoryview(function)[1:])
+                if function[:1] == _wire.KEPT:
+                    self._functions[number] = rebuilt
+                function = rebuilt
+            what = "an argument"
+            return function, pickle.loads(payload, buffers=buffers)
+        except BaseException as error:
+            from hypern.errors import TransferError
 
-        raise TransferError(f"{what} cannot be rebuilt in the worker process: {_wire.describe(error)}") from error
+            raise TransferError(f"{what} cannot be rebuilt in the worker: {_wire.describe(error)}") from error
 
 
 def _encode_result(result: Any) -> tuple[bytes, list[memoryview]]:
@@ -166,7 +190,7 @@ def _encode_result(result: Any) -> tuple[bytes, list[memoryview]]:
 
         kind = type(result).__qualname__
         raise TransferError(
-            f"the result (a {kind}) cannot be sent back from the worker process: {_wire.describe(error)}; "
+            f"the result (a {kind}) cannot be sent back from the worker: {_wire.describe(error)}; "
             "return what it is made of instead, or use backend='threads', which shares memory"
         ) from error
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 import hypern
-from hypern import _executor, _gil
+from hypern import _executor, _gil, _pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,13 @@ def backends() -> tuple[Backend, ...]:
         threads = Backend("threads", available=True, parallel=True, reason="parallel, in shared memory: the GIL is off")
     copies = "arguments and results are copied"
     processes = Backend("processes", available=True, parallel=True, reason=f"parallel, one child Python each; {copies}")
-    if "interpreters" in _executor.BACKENDS:
-        interpreters = Backend(
-            "interpreters", available=True, parallel=True, reason=f"parallel, one GIL each; {copies}"
-        )
-    else:
-        interpreters = Backend("interpreters", available=False, parallel=False, reason="not in this version of hypern")
+    missing = _pool.why_no_interpreters()
+    interpreters = Backend(
+        "interpreters",
+        available=missing is None,
+        parallel=missing is None,
+        reason=missing or f"parallel, one GIL each; {copies}",
+    )
     return threads, interpreters, processes
 
 

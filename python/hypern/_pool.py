@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: How long tasks that were asked to give up may take before the process ends without them, in seconds.
 GRACE = 2.0
 
+#: How long a fork waits for running tasks before that is said, in seconds.
+PATIENCE = 5.0
+
 _log = logging.getLogger("hypern")
 
 
@@ -75,6 +78,8 @@ def open_pool(settings: Settings) -> Pool:
     backend = "threads" if settings.backend == "auto" else settings.backend
     if backend == "threads":
         _gil.warn_if_turned_on()
+    elif backend == "interpreters":
+        _prepare_for_interpreters()
     pool = _core.Pool(
         backend=backend,
         workers=settings.workers,
@@ -82,8 +87,8 @@ def open_pool(settings: Settings) -> Pool:
         stack_size=settings.stack_size,
         thread_name_prefix=settings.thread_name_prefix,
         face=Face(_make_enter(settings), _leave, _log_failure),
-        command=_command() if backend == "processes" else [],
-        setup=_setup(settings) if backend == "processes" else b"",
+        launch=_LAUNCH[backend](),
+        setup=_setup(settings, backend) if backend != "threads" else b"",
     )
     _lifetime.add(pool)
     return pool
@@ -108,6 +113,24 @@ def _log_failure(error: BaseException) -> None:
     _log.critical("hypern: a worker cannot work and its pool is broken", exc_info=error)
 
 
+def why_no_interpreters() -> str | None:
+    """Return why this Python has no backend ``interpreters`` and what to use instead; None where it has."""
+    if sys.version_info < (3, 13):
+        return "it needs CPython 3.13 or newer; use backend='processes'"
+    if _gil.is_free_threaded_build():
+        return "this Python is free-threaded; use backend='threads', which is parallel here and shares memory"
+    return None
+
+
+def _prepare_for_interpreters() -> None:
+    """Import what must be in the main interpreter first: 3.13 crashes at the end of others that have it alone."""
+    import _datetime  # noqa: F401  # pyright: ignore[reportMissingImports, reportUnusedImport]
+
+
+def _package_folder() -> str:
+    return str(Path(__file__).resolve().parent.parent)
+
+
 def _command() -> list[str]:
     """Return how a worker process is started: this interpreter with its flags."""
     if not sys.executable:
@@ -116,10 +139,18 @@ def _command() -> list[str]:
 
     # The flags that reproduce this interpreter's settings; multiprocessing uses the same function.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *flags, "-c", _guest.BOOTSTRAP, str(Path(__file__).resolve().parent.parent)]
+    return [sys.executable, *flags, "-c", _guest.BOOTSTRAP, _package_folder()]
 
 
-def _setup(settings: Settings) -> bytes:
+#: What starts a guest; see ``crates/python/src/pool.rs``.
+_LAUNCH: dict[str, Callable[[], list[str]]] = {
+    "threads": list,
+    "interpreters": lambda: [_package_folder()],
+    "processes": _command,
+}
+
+
+def _setup(settings: Settings, backend: str) -> bytes:
     initializer = None
     if settings.initializer is not None:
         from hypern import _by_value
@@ -128,7 +159,7 @@ def _setup(settings: Settings) -> bytes:
             initializer = _by_value.dumps((settings.initializer, settings.initargs))
         except Exception as error:
             raise errors.TransferError(
-                f"the initializer or its arguments cannot be sent to a worker process: {_wire.describe(error)}"
+                f"the initializer or its arguments cannot be sent to a worker: {_wire.describe(error)}"
             ) from error
     path = [entry for entry in sys.path if isinstance(entry, str)]
     argv = [str(argument) for argument in getattr(sys, "argv", [])]
@@ -137,7 +168,7 @@ def _setup(settings: Settings) -> bytes:
             "path": path,
             "argv": argv,
             "recursion_limit": sys.getrecursionlimit(),
-            "stack_size": settings.stack_size,
+            "stack_size": settings.stack_size if backend == "processes" else 0,
             "initializer": initializer,
         }
     )
@@ -151,6 +182,8 @@ class _Lifetime:
         #: Held around every change of what is below; made anew in a forked child.
         self.lock = threading.RLock()
         self._pools: set[_core.Pool] = set()
+        #: What each thread that forks has paused, as often as it did.
+        self._paused: dict[int, list[_core.Pool]] = {}
         self._begun = False
         self._ended = False
         self.executors: weakref.WeakSet[BlockingExecutor] = weakref.WeakSet()
@@ -169,12 +202,8 @@ class _Lifetime:
             except RuntimeError as error:
                 raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
             if hasattr(os, "register_at_fork"):
-                from hypern import _core
-
                 os.register_at_fork(
-                    before=_core.before_fork,
-                    after_in_parent=_core.after_fork_in_parent,
-                    after_in_child=self._start_afresh,
+                    before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._start_afresh
                 )
             self._begun = True
 
@@ -209,11 +238,38 @@ class _Lifetime:
                 _flush_and_exit(130)
             raise
 
+    def _before_fork(self) -> None:
+        """Let the fork come when no interpreter lives and no worker process is half started."""
+        from hypern import _core
+
+        paused = self._paused.setdefault(threading.get_ident(), [])
+        while True:
+            with self.lock:
+                pools = list(self._pools)
+            for pool in pools:
+                pool.pause()
+            paused += pools
+            for pool in pools:
+                if not pool.has_rested(PATIENCE):
+                    _log.warning("hypern: a fork waits until the tasks that run in interpreters have ended")
+                    while not pool.has_rested(PATIENCE):
+                        continue
+            if _core.before_fork():
+                return
+
+    def _after_fork(self) -> None:
+        from hypern import _core
+
+        _core.after_fork_in_parent()
+        for pool in self._paused.pop(threading.get_ident(), ()):
+            pool.resume()
+
     def _start_afresh(self) -> None:
         """In a forked child: forget threads that do not exist here; pools are opened anew when they are used."""
         from hypern import _core
 
         self.lock = threading.RLock()
+        self._paused = {}
         _core.after_fork_in_child()
         _shipping.start_afresh()
         pools, self._pools = self._pools, set()

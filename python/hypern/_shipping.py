@@ -63,8 +63,8 @@ def _transfer_error(kind: int, function: Any, data: Any, apart: bool, error: Bas
             dumps(value)
         except BaseException as cause:
             what = f"{place} of {name!r} (a {type(value).__qualname__})" if place else f"the callable {name!r}"
-            return TransferError(f"{what} cannot be sent to a worker process: {describe(cause)}; {advice}")
-    return TransferError(f"a call of {name!r} cannot be sent to a worker process: {describe(error)}; {advice}")
+            return TransferError(f"{what} cannot be sent to a worker: {describe(cause)}; {advice}")
+    return TransferError(f"a call of {name!r} cannot be sent to a worker: {describe(error)}; {advice}")
 
 
 def _places(kind: int, function: Any, data: Any, apart: bool) -> Iterator[tuple[str, Any]]:

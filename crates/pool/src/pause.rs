@@ -8,7 +8,7 @@ pub struct Pause {
     /// Callers of [`Pause::begin`] that have not ended it: written by them, under `lock`. Read by workers without it.
     wanted: AtomicUsize,
     lock: Mutex<()>,
-    /// Notified by the last [`Pause::end`].
+    /// Notified by the last [`Pause::end`] and by [`Pause::wake`].
     over: Condvar,
 }
 
@@ -37,11 +37,17 @@ impl Pause {
         }
     }
 
-    /// Waits until nobody wants the pause. Woken by [`Pause::end`].
-    pub fn wait(&self) {
+    /// Waits until nobody wants the pause or `stop` holds. Woken by [`Pause::end`] and [`Pause::wake`].
+    pub fn wait(&self, stop: impl Fn() -> bool) {
         let mut guard = self.lock.lock();
-        while self.is_wanted() {
+        while self.is_wanted() && !stop() {
             guard = self.over.wait(guard, None);
         }
+    }
+
+    /// Has those who rest look at their `stop` again.
+    pub fn wake(&self) {
+        let _guard = self.lock.lock();
+        self.over.notify_all();
     }
 }

@@ -148,10 +148,15 @@ impl<T> Queue<T> {
 
     /// Like [`Queue::next_after`], but never waits: `None` where there is nothing to do now.
     pub fn next_if_any(&self) -> Option<Next<T>> {
-        match self.pause.is_wanted() {
+        match self.pause.is_wanted() && !self.is_over() {
             true => Some(Next::Rest),
             false => self.try_take().map(Next::Task),
         }
+    }
+
+    /// Whether a worker that rests can end instead.
+    fn is_over(&self) -> bool {
+        self.is_closed() && self.pending() == 0
     }
 
     /// Makes workers rest, each as soon as its task has ended. May be called again: they rest until [`Queue::resume`] was
@@ -166,9 +171,10 @@ impl<T> Queue<T> {
         self.pause.end();
     }
 
-    /// Waits until nobody wants workers to rest. Woken by [`Queue::resume`].
+    /// Waits until nobody wants workers to rest, or there is nothing to rest for. Woken by [`Queue::resume`] and
+    /// [`Queue::close`].
     pub fn rest(&self) {
-        self.pause.wait();
+        self.pause.wait(|| self.is_over());
     }
 
     /// Takes the oldest task if there is one. Never waits.
@@ -197,6 +203,7 @@ impl<T> Queue<T> {
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.idle.wake_all();
+        self.pause.wake();
         drop(self.space_lock.lock());
         self.space.notify_all();
     }

@@ -60,7 +60,7 @@ impl Batch {
             kind,
             function,
             shipped,
-            helping: lineage::contains(core.id),
+            helping: core.is_current(),
             open: Mutex::new(VecDeque::new()),
         })
     }

@@ -75,6 +75,17 @@ impl Held {
         self.0.len_bytes()
     }
 
+    /// Where the bytes lie and how many they are.
+    #[cfg(own_gil)]
+    pub(crate) fn range(&self) -> (*mut c_void, ffi::Py_ssize_t) {
+        (self.0.buf_ptr(), self.len() as ffi::Py_ssize_t)
+    }
+
+    #[cfg(own_gil)]
+    pub(crate) fn is_readonly(&self) -> bool {
+        self.0.readonly()
+    }
+
     /// The bytes, to be handed to the operating system and not looked at: their owner may write to them meanwhile.
     pub(crate) fn as_system_bytes(&self) -> &[u8] {
         let start = self.0.buf_ptr().cast::<u8>().cast_const();

@@ -1,6 +1,5 @@
 //! One worker process: started, spoken to one task at a time, and seen to its end.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
@@ -16,14 +15,13 @@ use crate::channel::Channel;
 use crate::core::Seat;
 use crate::fork;
 use crate::interrupt::Target;
+use crate::known::Known;
 use crate::task::Encoded;
 
 /// How long a process may take to end by itself, exit handlers of the user's modules included, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the two sides of a short call look for the reply before they sleep. Waking one costs tens of microseconds.
 pub(crate) const LOOK: Duration = Duration::from_micros(100);
-/// Functions that a process keeps at most; the one that was not used for longest is forgotten first.
-const FUNCTIONS: usize = 64;
 /// Frames up to this size are put together and sent in one piece.
 const SMALL: usize = 16 * 1024;
 
@@ -40,10 +38,7 @@ pub(crate) struct Command {
 pub(crate) struct Child<'a> {
     process: process::Child,
     channel: Channel,
-    /// Numbers of the functions that the process keeps, the one used last at the back.
-    functions: VecDeque<u64>,
-    /// The number of the module search path that the process has, 0 for the one it began with.
-    path: u64,
+    known: Known,
     seat: &'a Seat,
     reaped: Option<ExitStatus>,
     /// Held while the fields above are dropped, which closes their descriptors.
@@ -71,8 +66,7 @@ impl<'a> Child<'a> {
         seat.inherited.set(channel.descriptors());
         drop(no_fork);
         seat.reach.set(i32::try_from(process.id()).ok().map(Target::Process));
-        let mut child =
-            Self { process, channel, functions: VecDeque::new(), path: 0, seat, reaped: None, no_fork: None };
+        let mut child = Self { process, channel, known: Known::default(), seat, reaped: None, no_fork: None };
         let mut head = Vec::new();
         write_head(&mut head, Kind::Setup, 0, command.setup.len(), std::iter::empty());
         // A process that is gone already is found out by the first read.
@@ -115,18 +109,12 @@ impl<'a> Child<'a> {
 
     fn send(&mut self, task: &Encoded) -> io::Result<()> {
         let mut head = Vec::new();
-        let path = task.path.content();
-        if path.number != self.path {
-            self.path = path.number;
-            write_head(&mut head, Kind::Path, path.number, path.bytes.len(), std::iter::empty());
-            head.extend_from_slice(&path.bytes);
-        }
-        let number = task.function.as_ref().map_or(0, |function| function.content().number);
-        if let Some(function) = &task.function {
-            self.define(&mut head, number, &function.content().bytes);
-        }
+        let number = self.known.prepare(task, |kind, number, bytes| {
+            write_head(&mut head, kind, number, bytes.len(), std::iter::empty());
+            head.extend_from_slice(bytes);
+        });
         let payload: &[u8] = &task.payload;
-        write_head(&mut head, task.kind, number, payload.len(), task.buffers.iter().map(crate::buffer::Held::len));
+        write_head(&mut head, task.kind, number, payload.len(), task.buffers.iter().map(|buffer| buffer.len()));
         if task.buffers.is_empty() && head.len() + payload.len() <= SMALL {
             head.extend_from_slice(payload);
             return self.channel.write_all(&mut [IoSlice::new(&head)]);
@@ -134,25 +122,6 @@ impl<'a> Child<'a> {
         let mut pieces = vec![IoSlice::new(&head), IoSlice::new(payload)];
         pieces.extend(task.buffers.iter().map(|buffer| IoSlice::new(buffer.as_system_bytes())));
         self.channel.write_all(&mut pieces)
-    }
-
-    /// Adds what makes the process know the function of that number.
-    fn define(&mut self, head: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-        if let Some(place) = self.functions.iter().rposition(|known| *known == number) {
-            if place + 1 < self.functions.len() {
-                self.functions.remove(place);
-                self.functions.push_back(number);
-            }
-            return;
-        }
-        if self.functions.len() == FUNCTIONS
-            && let Some(oldest) = self.functions.pop_front()
-        {
-            write_head(head, Kind::Forget, oldest, 0, std::iter::empty());
-        }
-        self.functions.push_back(number);
-        write_head(head, Kind::Define, number, bytes.len(), std::iter::empty());
-        head.extend_from_slice(bytes);
     }
 
     fn lost(&mut self, detail: String) -> Lost {

@@ -8,9 +8,11 @@ use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
 
 use crate::backend::Backend;
+use crate::buffer::Held;
 use crate::face::Face;
 use crate::fork::{self, Inherited};
 use crate::interrupt::Reach;
+use crate::lineage;
 use crate::outcome::{Outcome, start_future};
 use crate::task::{Reply, Task};
 
@@ -23,6 +25,11 @@ pub(crate) struct Core {
     pub(crate) generation: u64,
     pub(crate) queue: Queue<Task>,
     pub(crate) lifecycle: Arc<Lifecycle>,
+    /// Counts the interpreters of the pool.
+    #[cfg(own_gil)]
+    pub(crate) guests: Arc<Lifecycle>,
+    /// Memory that guests were lent and have let go of last; dropped by whoever comes by in the main interpreter.
+    pub(crate) returned: Arc<Mailbox<Held>>,
     pub(crate) threads: ThreadSettings,
     pub(crate) stats: Stats,
     /// A letter from each worker that has its thread state; read by the maker of the pool, who waits for all.
@@ -38,7 +45,7 @@ pub(crate) struct Core {
 /// What others know of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
-    pub(crate) reach: Reach,
+    pub(crate) reach: Arc<Reach>,
     pub(crate) inherited: Inherited,
 }
 
@@ -57,6 +64,9 @@ impl Core {
             generation: fork::generation(),
             queue,
             lifecycle: Arc::new(Lifecycle::new()),
+            #[cfg(own_gil)]
+            guests: Arc::new(Lifecycle::new()),
+            returned: Arc::new(Mailbox::new()),
             threads,
             stats: Stats::default(),
             attached: Mailbox::new(),
@@ -101,6 +111,16 @@ impl Core {
             let outcome = Outcome::Refused(self.broken.get().cloned());
             reply.settle(outcome, std::time::Duration::ZERO, None, &self.face);
         }
+    }
+
+    /// Tells whether the current thread must not wait for a worker of this pool: it works for the pool itself, or is about to
+    /// fork, for which interpreters rest.
+    pub(crate) fn is_current(&self) -> bool {
+        #[cfg(own_gil)]
+        if matches!(self.backend, Backend::Interpreters(_)) && fork::is_forking() {
+            return true;
+        }
+        lineage::contains(self.id)
     }
 
     /// The exception for a call that came too late.

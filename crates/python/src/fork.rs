@@ -32,12 +32,27 @@ pub(crate) fn hold_off() -> RwLockReadGuard<'static, ()> {
 }
 
 /// Waits until no worker opens or closes descriptors. Woken by the last one that does.
+///
+/// Tells whether the fork can come: false where an interpreter lives, which would crash the child. Then the workers are
+/// let go on, and the caller has interpreters ended and tries again.
 #[pyfunction]
-pub(crate) fn before_fork(py: Python<'_>) {
+pub(crate) fn before_fork(py: Python<'_>) -> bool {
     // Held already: a handler of somebody else's, called before a fork, forks itself.
     if FORKING.with_borrow(Option::is_none) {
         py.detach(|| FORKING.set(Some(DESCRIPTORS.write().unwrap_or_else(PoisonError::into_inner))));
     }
+    #[cfg(own_gil)]
+    if !crate::interpreter::none_lives() {
+        let_go();
+        return false;
+    }
+    true
+}
+
+/// Tells whether this thread is about to fork, and interpreters rest for it.
+#[cfg(own_gil)]
+pub(crate) fn is_forking() -> bool {
+    FORKING.with_borrow(Option::is_some)
 }
 
 /// Lets workers go on after a fork.

@@ -14,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) enum Target {
     /// The Python thread of that identifier.
     Thread(c_long),
+    /// The thread of that identifier inside a subinterpreter, which is named by its address.
+    #[cfg(own_gil)]
+    Interpreter { interpreter: usize, thread: c_long },
     /// The child process of that identifier.
     Process(i32),
 }
@@ -39,6 +42,19 @@ impl Reach {
                 // the line above; the callee takes its own reference. An unknown identifier changes nothing.
                 unsafe { ffi::PyThreadState_SetAsyncExc(identifier, exception.as_ptr()) };
             }
+            #[cfg(own_gil)]
+            Some(Target::Interpreter { interpreter, thread }) => py.detach(|| {
+                // SAFETY: the interpreter must live, which holds while `target` is locked: its owner takes the lock before it
+                // ends it. The state is new, attached by this thread, which is detached from any other, and deleted by
+                // it. The exception is one object for all interpreters. An unknown thread changes nothing.
+                unsafe {
+                    let state = ffi::PyThreadState_New(interpreter as *mut ffi::PyInterpreterState);
+                    ffi::PyEval_RestoreThread(state);
+                    ffi::PyThreadState_SetAsyncExc(thread, ffi::PyExc_SystemExit);
+                    ffi::PyThreadState_Clear(state);
+                    ffi::PyThreadState_DeleteCurrent();
+                }
+            }),
             Some(Target::Process(pid)) => {
                 if let Some(pid) = Pid::from_raw(pid) {
                     // An error means that the process has ended, which is what was wanted.

@@ -3,7 +3,9 @@
 //! Rules that hold in every file (reasons in ARCHITECTURE.md):
 //! * nothing waits while attached to the interpreter: every wait is inside `Python::detach`;
 //! * Python objects are dropped while attached;
-//! * `unsafe` stands in `context.rs`, `interrupt.rs`, `buffer.rs`, `gil.rs` and `fork.rs` only.
+//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs` and `lent.rs`
+//!   only;
+//! * a thread that owns a subinterpreter uses PyO3 inside `Home::attach` only.
 #![deny(unsafe_code)]
 
 mod backend;
@@ -16,7 +18,13 @@ mod core;
 mod face;
 mod fork;
 mod gil;
+mod home;
+#[cfg(own_gil)]
+mod interpreter;
 mod interrupt;
+mod known;
+#[cfg(own_gil)]
+mod lent;
 mod lineage;
 mod outcome;
 mod pool;

@@ -1,6 +1,10 @@
 //! The class `Pool`: one executor's workers, as the package sees them.
 
+#[cfg(own_gil)]
+use std::ffi::CString;
 use std::num::NonZeroUsize;
+#[cfg(own_gil)]
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +22,8 @@ use crate::child::Command;
 use crate::context::Context;
 use crate::core::Core;
 use crate::face::Face;
+#[cfg(own_gil)]
+use crate::interpreter::Recipe;
 use crate::lineage::{self, Mark};
 use crate::outcome::Outcome;
 use crate::task::{Call, Encoded, Reply, Shipment, Task, Work};
@@ -46,9 +52,10 @@ pub(crate) fn cpu_limit() -> usize {
 
 #[pymethods]
 impl Pool {
-    /// Starts `workers` workers; the command starts a child process and is for the backend `processes`.
+    /// Starts `workers` workers. `launch` is what starts a guest: the command of a process, or the folder that holds the
+    /// package for an interpreter; `setup` is what the guest is told first.
     #[new]
-    #[pyo3(signature = (*, backend, workers, queue_size, stack_size, thread_name_prefix, face, command, setup))]
+    #[pyo3(signature = (*, backend, workers, queue_size, stack_size, thread_name_prefix, face, launch, setup))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn new(
         py: Python<'_>,
@@ -58,11 +65,17 @@ impl Pool {
         stack_size: usize,
         thread_name_prefix: String,
         face: Face,
-        command: Vec<std::ffi::OsString>,
+        launch: Vec<std::ffi::OsString>,
         setup: Vec<u8>,
     ) -> PyResult<Self> {
-        let backend = match (backend, command.split_first()) {
+        let backend = match (backend, launch.split_first()) {
             ("threads", _) => Backend::Threads,
+            #[cfg(own_gil)]
+            ("interpreters", Some((folder, []))) => {
+                let folder = CString::new(folder.as_bytes())
+                    .map_err(|_| PyValueError::new_err("the folder of the package holds a null character"))?;
+                Backend::Interpreters(Recipe { folder, setup })
+            }
             ("processes", Some((program, args))) => {
                 Backend::Processes(Command { program: program.clone(), args: args.to_vec(), setup })
             }
@@ -101,7 +114,7 @@ impl Pool {
         kwargs: Option<Py<PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let core = &self.0;
-        if lineage::contains(core.id) {
+        if core.is_current() {
             return in_place(py, core, function, args, kwargs);
         }
         let work = prepare_call(py, core, function, args, kwargs, true)?;
@@ -169,15 +182,15 @@ impl Pool {
     /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`.
     fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>) -> PyResult<Batch> {
         let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
-        if self.0.queue.is_closed() && !lineage::contains(self.0.id) {
+        if self.0.queue.is_closed() && !self.0.is_current() {
             return Err(self.0.refusal(py));
         }
         Batch::new(py, &self.0, kind, function)
     }
 
-    /// Tells whether the current thread works for this pool.
+    /// Tells whether the current thread must not wait for this pool: it works for it, or is about to fork.
     fn is_current(&self) -> bool {
-        lineage::contains(self.0.id)
+        self.0.is_current()
     }
 
     /// Accepts nothing from now on; with `cancel`, also settles as cancelled what has not been started.
@@ -206,6 +219,38 @@ impl Pool {
     /// Asks running tasks to give up: `SystemExit` inside threads, SIGKILL to processes.
     fn interrupt(&self, py: Python<'_>) {
         self.0.seats.iter().for_each(|seat| seat.reach.interrupt(py));
+    }
+
+    /// Has every interpreter of the pool ended, as soon as its task has, and keeps workers from making new ones.
+    fn pause(&self, py: Python<'_>) {
+        #[cfg(own_gil)]
+        if let Backend::Interpreters(_) = self.0.backend {
+            self.0.queue.pause();
+            // Where this is the callback of a future, on the thread of a worker.
+            py.detach(crate::interpreter::end);
+        }
+        #[cfg(not(own_gil))]
+        let _ = py;
+    }
+
+    /// Waits until no interpreter of the pool lives, at most `timeout` seconds, and tells whether none does. Not ended by
+    /// Ctrl-C, which cannot keep a fork from coming.
+    fn has_rested(&self, py: Python<'_>, timeout: f64) -> bool {
+        #[cfg(own_gil)]
+        return py.detach(|| self.0.guests.wait_ended(Duration::try_from_secs_f64(timeout).ok()));
+        #[cfg(not(own_gil))]
+        {
+            let _ = (py, timeout);
+            true
+        }
+    }
+
+    /// Ends one `pause`.
+    fn resume(&self) {
+        #[cfg(own_gil)]
+        if let Backend::Interpreters(_) = self.0.backend {
+            self.0.queue.resume();
+        }
     }
 
     /// In a forked child: closes what the pool's threads, which do not exist here, had open.
@@ -343,10 +388,11 @@ fn encode(
     data: &Bound<'_, PyAny>,
     awaited: bool,
 ) -> PyResult<Encoded> {
+    drop(core.returned.try_take());
     let apart = shipped.is_some();
     let encoded = core.face.encode.call1(py, (kind as u8, function, data, apart))?;
     let (payload, memory, path): (PyBackedBytes, Vec<Bound<'_, PyAny>>, Shipment) = encoded.extract(py)?;
-    let buffers = memory.iter().map(Held::get).collect::<PyResult<_>>()?;
+    let buffers = memory.iter().map(|memory| Held::get(memory).map(Arc::new)).collect::<PyResult<_>>()?;
     Ok(Encoded { kind, function: shipped, path, payload, buffers, awaited })
 }
 

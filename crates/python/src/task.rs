@@ -81,7 +81,7 @@ pub(crate) struct Encoded {
     /// The module search path under which the payload can be rebuilt, in the form that is sent once.
     pub(crate) path: Shipment,
     pub(crate) payload: PyBackedBytes,
-    pub(crate) buffers: Vec<Held>,
+    pub(crate) buffers: Vec<Arc<Held>>,
     /// Whether a caller waits for this task alone, so that a few microseconds of looking for the reply are well spent.
     pub(crate) awaited: bool,
 }

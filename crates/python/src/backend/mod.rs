@@ -1,7 +1,11 @@
 //! The kinds of place where workers run tasks: siblings of one shape, chosen here and nowhere else.
 //!
-//! Each has `live` (the life of a worker), `enter` (before the first task) and `run` (once a task).
+//! Each has `live` (the life of a worker), `enter` (before the first task) and `run` (once a task); what the two isolated
+//! ones have in common is in `isolated`.
 
+#[cfg(own_gil)]
+mod interpreters;
+mod isolated;
 mod processes;
 mod threads;
 
@@ -10,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hypern_pool::Queue;
+use hypern_pool::{Next, Queue};
 use pyo3::prelude::*;
 
 pub(crate) use threads::{run_claimed, run_here};
@@ -18,6 +22,8 @@ pub(crate) use threads::{run_claimed, run_here};
 use crate::child::{self, Command};
 use crate::core::{Core, Seat};
 use crate::fork;
+#[cfg(own_gil)]
+use crate::interpreter::Recipe;
 use crate::lineage::Mark;
 use crate::outcome::Outcome;
 use crate::task::{Reply, Spent, Task};
@@ -27,6 +33,9 @@ use crate::task::{Reply, Spent, Task};
 pub(crate) enum Backend {
     /// In the main interpreter, sharing memory.
     Threads,
+    /// Each worker owns one subinterpreter, made by the recipe.
+    #[cfg(own_gil)]
+    Interpreters(Recipe),
     /// Each worker owns one child process, started by the command.
     Processes(Command),
 }
@@ -34,16 +43,15 @@ pub(crate) enum Backend {
 impl Backend {
     /// Whether tasks cross to a guest as bytes.
     pub(crate) fn is_isolated(&self) -> bool {
-        match self {
-            Self::Threads => false,
-            Self::Processes(_) => true,
-        }
+        !matches!(self, Self::Threads)
     }
 
     /// How long a caller looks for the outcome of a short task before it parks: about what the hand-over takes.
     pub(crate) fn look(&self) -> Duration {
         match self {
             Self::Threads => Duration::from_micros(30),
+            #[cfg(own_gil)]
+            Self::Interpreters(_) => Duration::from_micros(50),
             Self::Processes(_) => child::LOOK,
         }
     }
@@ -74,21 +82,20 @@ enum Intake {
 }
 
 impl Intake {
-    /// Delivers the last outcome and takes the next task, waiting for one where the thread is a worker; `None` when the
-    /// thread should end.
-    fn next(&self, queue: &Queue<Task>, deliver: impl FnOnce()) -> Option<Task> {
+    /// Delivers the last outcome and takes the next task, waiting for one where the thread is a worker.
+    fn next(&self, queue: &Queue<Task>, deliver: impl FnOnce()) -> Next<Task> {
         let waiting = match self {
-            Self::Worker => return queue.take_after(deliver),
+            Self::Worker => return queue.next_after(deliver),
             Self::Assistant(waiting) => waiting,
         };
         deliver();
         loop {
-            if let Some(task) = queue.try_take() {
-                return Some(task);
+            if let Some(next) = queue.next_if_any() {
+                return next;
             }
             waiting.assisted.store(false, Ordering::SeqCst);
             if queue.pending() == 0 || waiting.assisted.swap(true, Ordering::SeqCst) {
-                return None;
+                return Next::End;
             }
         }
     }
@@ -122,6 +129,8 @@ fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
         core.attached.put(());
         match &core.backend {
             Backend::Threads => threads::live(py, core, index, seat, intake),
+            #[cfg(own_gil)]
+            Backend::Interpreters(recipe) => interpreters::live(py, core, recipe, seat, intake),
             Backend::Processes(command) => processes::live(py, core, command, seat, intake),
         }
     });

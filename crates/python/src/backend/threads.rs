@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use hypern_pool::Next;
 use pyo3::prelude::*;
 
 use crate::backend::{Intake, Unsettled, end_if_forked, settle};
@@ -40,15 +41,22 @@ fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
         let task = match core.queue.try_take() {
             Some(task) => {
                 settle(core, unsettled.take());
-                Some(task)
+                Next::Task(task)
             }
             None => {
-                let task = py.detach(|| intake.next(&core.queue, || settle(core, unsettled.take())));
+                let next = py.detach(|| intake.next(&core.queue, || settle(core, unsettled.take())));
                 attached_at = Instant::now();
-                task
+                next
             }
         };
-        let Some(task) = task else { break };
+        let task = match task {
+            Next::Task(task) => task,
+            Next::Rest => {
+                py.detach(|| core.queue.rest());
+                continue;
+            }
+            Next::End => break,
+        };
         unsettled = run(py, core, task);
         // Tasks that are C functions never reach the interpreter's own check.
         if attached_at.elapsed() > SWITCH_INTERVAL {

@@ -1,0 +1,95 @@
+//! What workers with a guest have in common: bytes out, bytes in, the main interpreter only to settle a future.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use hypern_pool::Next;
+use pyo3::prelude::*;
+
+use crate::backend::{Intake, Unsettled, end_if_forked, settle};
+use crate::core::Core;
+use crate::home::Home;
+use crate::lineage;
+use crate::outcome::{Outcome, start_future};
+use crate::task::{Encoded, Reply, Task, Work};
+
+/// The place that a worker gives its tasks to.
+pub(super) trait Guest: Sized {
+    /// Runs one task; gives the guest back unless it is gone.
+    fn hand_over(self, task: &Encoded) -> (Outcome, Option<Self>);
+
+    /// Lets it end.
+    fn end(self);
+}
+
+/// Gives tasks to a guest until there are no more. `enter` makes another one in place of one that is gone.
+pub(super) fn serve<G: Guest>(core: &Core, home: Home, intake: &Intake, enter: impl Fn() -> PyResult<G>) {
+    let enter = || enter().map_err(|error| home.attach(|py| core.break_down(py, &error)));
+    let Ok(guest) = enter() else { return };
+    let mut guest = Some(guest);
+    let mut unsettled: Option<Unsettled> = None;
+    loop {
+        let next = match guest {
+            Some(_) => intake.next(&core.queue, || settle(core, unsettled.take())),
+            None => {
+                // The last one died: its place is taken at once, so that the next task finds it ready.
+                settle(core, unsettled.take());
+                if core.queue.is_closed() && core.queue.pending() == 0 {
+                    break;
+                }
+                let Ok(entered) = enter() else { return };
+                guest = Some(entered);
+                continue;
+            }
+        };
+        match (next, guest.take()) {
+            (Next::Task(task), Some(ready)) => (guest, unsettled) = run(core, home, ready, task),
+            (Next::Rest, Some(ready)) => {
+                ready.end();
+                core.queue.rest();
+            }
+            (_, ready) => {
+                if let Some(ready) = ready {
+                    ready.end();
+                }
+                break;
+            }
+        }
+    }
+    home.attach(|_| drop(core.returned.try_take()));
+}
+
+/// Runs one task; a future is settled at once.
+fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, Option<Unsettled>) {
+    if task.reply.is_stopped() {
+        home.attach(|_| drop(task));
+        return (Some(guest), None);
+    }
+    let Task { work, reply, lineage } = task;
+    if let Reply::Future(future) = &reply
+        && !home.attach(|py| start_future(py, future))
+    {
+        home.attach(|_| drop((work, reply)));
+        return (Some(guest), None);
+    }
+    let running = core.stats.start();
+    let began = Instant::now();
+    let (outcome, guest) = catch_unwind(AssertUnwindSafe(|| match &work {
+        Work::Encoded(encoded) => guest.hand_over(encoded),
+        Work::Call(_) => unreachable!("isolated backends are given bytes only"),
+    }))
+    .unwrap_or_else(|panic| (Outcome::panicked(panic.as_ref()), None));
+    let ran = began.elapsed();
+    drop(running);
+    reply.note(&outcome);
+    if !matches!(reply, Reply::Future(_)) {
+        return (guest, Some((reply, outcome, ran, Some(work))));
+    }
+    // Callbacks of the future run here: what they ask of this pool must not wait for this worker.
+    let _lineage = lineage::enter(core.id, lineage);
+    home.attach(|py| {
+        reply.settle(outcome, ran, Some(work), &core.face);
+        end_if_forked(py, core);
+    });
+    (guest, None)
+}
