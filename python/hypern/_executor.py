@@ -221,7 +221,8 @@ class BlockingExecutor(Executor):
 
     def __del__(self) -> None:
         """Let the workers end when nobody can give them tasks; accepted ones are finished."""
-        pool = self.__dict__.get("_pool")
+        # Not through `__dict__`: that makes the dict, which keeps a cycle alive until the next collection.
+        pool = getattr(self, "_pool", None)
         if pool is not None:
             pool.close(False)
 
