@@ -311,3 +311,53 @@ def nested_list(depth):
     for _ in range(depth):
         value = [value]
     return value
+
+
+# Memory
+
+
+def about_view(view):
+    assert isinstance(view, memoryview)
+    return view.format, view.shape, view.tobytes()
+
+
+def fill(view, value):
+    view[:] = bytes([value]) * len(view)
+
+
+_kept = []
+
+
+def keep(thing):
+    _kept.append(thing)
+
+
+def kept_bytes():
+    return _kept[-1].tobytes()
+
+
+def forget_kept():
+    _kept.clear()
+
+
+# Interpreters
+
+
+def interpreter():
+    import _interpreters
+
+    return _interpreters.get_current()[0]
+
+
+def imports(name):
+    __import__(name)
+
+
+class Needs:
+    """Needs a module to be rebuilt."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __reduce__(self):
+        return imports, (self.name,)

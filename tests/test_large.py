@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import gc
 import os
 import signal
 
@@ -219,3 +220,77 @@ def test_a_value_too_deep_to_travel_is_an_error_and_no_crash(backend):
         backend,
         patience=60,
     ).ok("refused\nrefused\n")
+
+
+# Memory that is shown and not sent
+
+
+def view_of(kind):
+    return {
+        "bytes": memoryview(b"abcd" * 100_000),
+        "bytearray": memoryview(bytearray(b"abcd" * 100_000)),
+        "few bytes": memoryview(b"abcd"),
+        "numbers": memoryview(array.array("d", [1.5, 2.5] * 50_000)),
+        "a table": memoryview(bytes(range(6)) * 50_000).cast("B").cast("H", (3, 50_000)),
+        "every other byte": memoryview(b"abcd" * 100_000)[::2],
+        "nothing": memoryview(b""),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind", ["bytes", "bytearray", "few bytes", "numbers", "a table", "every other byte", "nothing"]
+)
+def test_a_memoryview_arrives_as_one(pool, kind):
+    view = view_of(kind)
+    kind, shape, content = pool.run_sync(tasks.about_view, view)
+    assert (kind, shape, content) == (view.format, view.shape, view.tobytes())
+    assert pool.run_sync(tasks.identity, view).tobytes() == view.tobytes()
+
+
+def only_interpreters(backend):
+    if backend != "interpreters":
+        pytest.skip("only interpreters are shown the caller's memory")
+
+
+def test_an_interpreter_writes_to_the_memory_behind_a_memoryview(pool, backend):
+    only_interpreters(backend)
+    memory = bytearray(200_000)
+    pool.run_sync(tasks.fill, memoryview(memory), 7)
+    assert memory == b"\7" * 200_000
+    with pytest.raises(TypeError):
+        pool.run_sync(tasks.fill, memoryview(bytes(200_000)), 7)
+
+
+def test_memory_is_let_go_of_after_the_task(pool, backend):
+    only_interpreters(backend)
+    memory = bytearray(200_000)
+    for _ in range(count(100, 10_000)):
+        pool.run_sync(len, memoryview(memory))
+    pool.run_sync(tasks.nothing)
+    gc.collect()
+    memory.append(1)  # a BufferError while somebody looks at it
+
+
+def test_memory_that_a_task_keeps_is_held_until_the_interpreter_has_ended(make, backend):
+    only_interpreters(backend)
+    executor = make(1)
+    memory = bytearray(b"abcd" * 100_000)
+    executor.run_sync(tasks.keep, memoryview(memory))
+    gc.collect()
+    with pytest.raises(BufferError):
+        memory.append(1)
+    assert executor.run_sync(tasks.kept_bytes) == memory
+    executor.shutdown()
+    gc.collect()
+    memory.append(1)
+
+
+def test_memory_that_a_task_kept_and_dropped_is_let_go_of_by_the_next_call(make, backend):
+    only_interpreters(backend)
+    executor = make(1)
+    memory = bytearray(b"abcd" * 100_000)
+    executor.run_sync(tasks.keep, memoryview(memory))
+    executor.run_sync(tasks.forget_kept)
+    executor.run_sync(tasks.nothing)
+    gc.collect()
+    memory.append(1)

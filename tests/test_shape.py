@@ -197,15 +197,16 @@ def test_importing_stays_light(heavy):
 
 
 @pytest.mark.parametrize(
-    "heavy", ["concurrent.futures", "logging", "typing", "traceback", "pathlib", "threading", "cloudpickle", "tblib"]
+    "heavy",
+    ["concurrent.futures", "logging", "typing", "traceback", "pathlib", "threading", "pickle", "cloudpickle", "tblib"],
 )
 def test_a_worker_loads_little_before_its_first_task(heavy):
     done = run(
         """
         import sys
-        import pickle, re, weakref  # what it stands on, and all that these load
+        import _pickle, struct, select, functools  # what it stands on, and all that these load
         before = set(sys.modules)
-        import hypern._guest
+        import hypern._child
         print(sys.argv[1] in set(sys.modules) - before)
         """,
         heavy,

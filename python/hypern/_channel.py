@@ -15,15 +15,6 @@ GULP = 64 * 1024
 #: How long a process looks for its next task before it sleeps, in seconds: about what waking it costs.
 LOOK = 60e-6
 
-DEFINE = 5
-FORGET = 6
-READY = 7
-RETURNED = 8
-RAISED = 9
-SETUP = 10
-PATH = 11
-
-
 #: Not on macOS, where looking without it is short enough to do no harm.
 _yield = getattr(os, "sched_yield", lambda: None)
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from hypern._kind import EACH, STAR
+
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
     from typing import Any
-
-#: Call the function once. These numbers are ``hypern_wire::Kind``.
-CALL = 1
-#: Call the function with each item.
-EACH = 2
-#: Call the function with the elements of each item.
-STAR = 3
-#: Call the callables of ``(callable, args)`` or ``(callable, args, kwargs)``.
-CALLS = 4
 
 
 def run_chunk(kind: int, function: Any, items: Any) -> list[Any]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from hypern import _guest, _pool
 from hypern._batch import drive
-from hypern._chunk import CALLS, EACH, STAR
 from hypern._future import Future
 from hypern._in_place import InPlacePool
+from hypern._kind import CALLS, EACH, STAR
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hypern import _gil, _guest, _shipping, _wire, errors
+from hypern import _child, _gil, _guest, _shipping, _wire, errors
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 
@@ -119,6 +120,8 @@ def why_no_interpreters() -> str | None:
         return "it needs CPython 3.13 or newer; use backend='processes'"
     if _gil.is_free_threaded_build():
         return "this Python is free-threaded; use backend='threads', which is parallel here and shares memory"
+    if sys.version_info < (3, 15) and "tracemalloc" in sys.modules and sys.modules["tracemalloc"].is_tracing():
+        return "tracemalloc is on, which CPython 3.13 and 3.14 do not survive there; stop it or use backend='processes'"
     return None
 
 
@@ -139,7 +142,7 @@ def _command() -> list[str]:
 
     # The flags that reproduce this interpreter's settings; multiprocessing uses the same function.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *flags, "-c", _guest.BOOTSTRAP, _package_folder()]
+    return [sys.executable, *flags, "-c", _child.BOOTSTRAP, _package_folder()]
 
 
 #: What starts a guest; see ``crates/python/src/pool.rs``.
@@ -163,15 +166,17 @@ def _setup(settings: Settings, backend: str) -> bytes:
             ) from error
     path = [entry for entry in sys.path if isinstance(entry, str)]
     argv = [str(argument) for argument in getattr(sys, "argv", [])]
-    payload, _ = _wire.dumps(
-        {
-            "path": path,
-            "argv": argv,
-            "recursion_limit": sys.getrecursionlimit(),
-            "stack_size": settings.stack_size if backend == "processes" else 0,
-            "initializer": initializer,
-        }
-    )
+    setup = {
+        "path": path,
+        "argv": argv,
+        "recursion_limit": sys.getrecursionlimit(),
+        # Those for built-in warnings, which a guest knows too.
+        "warning_filters": [each for each in warnings.filters if each[2].__module__ == "builtins"],
+        "initializer": initializer,
+    }
+    if backend == "processes":
+        setup["stack_size"] = settings.stack_size
+    payload, _ = _wire.dumps(setup)
     return payload
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import traceback
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def encode_error(error: BaseException) -> bytes:
     """Encode what a task raised. Never fails: what cannot cross is replaced by words."""
+    _advise(error)
     text = "".join(_formatted(error))
     record: dict[str, Any] = {"message": describe(error), "traceback": text, "exception": None, "whole": False}
     for whole in (True, False):
@@ -32,6 +34,21 @@ def encode_error(error: BaseException) -> bytes:
         except BaseException:  # noqa: S112 - whatever the reducers of foreign objects do; the words remain.
             continue
     return pickle.dumps(record, PROTOCOL)
+
+
+def _advise(error: BaseException) -> None:
+    """Tell what to do about an extension module that CPython does not load in a subinterpreter."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        refused = re.search(r"module (\S+) does not support loading in subinterpreters", describe(cause))
+        if refused:
+            error.add_note(
+                f"hypern: the module {refused[1]} loads in no interpreter but the main one: use backend='processes'"
+            )
+            return
+        cause = cause.__cause__ or cause.__context__
 
 
 def decode_error(payload: Any, buffers: list[Any]) -> BaseException:

@@ -11,7 +11,7 @@ import weakref
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hypern._chunk import CALL
+from hypern._kind import CALL
 from hypern._wire import FRESH, KEPT, PROTOCOL, describe, dumps, lighten
 from hypern.errors import TransferError
 
@@ -30,12 +30,15 @@ MOST_SHIPPED = 256
 def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, list[memoryview], Shipment]:
     """Encode a call or a chunk of calls; ``data`` is ``(args, kwargs)`` or the items of the chunk.
 
-    The last of what is returned is the module search path under which the rest can be rebuilt.
+    The last of what is returned is the module search path under which the rest can be rebuilt. The payload of a call
+    without arguments is empty where the function travels apart.
 
     Raises TransferError, which names the argument that cannot cross.
     """
     if kind == CALL:
         args, kwargs = data
+        if apart and not args and not kwargs:
+            return b"", [], _ship_path()
         data = tuple(map(lighten, args)), kwargs
     try:
         return *dumps(data if apart else (function, data)), _ship_path()

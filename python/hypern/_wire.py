@@ -1,13 +1,15 @@
 """Data as bytes: what crosses between this process and a worker, in either direction.
 
 Pickle 5 is tried first because it is fast; ``_by_value`` takes over for what pickle refuses and for everything that
-lives in ``__main__``, which a worker does not have. Memory of large buffers is left
-where it is and sent beside the pickle.
+lives in ``__main__``, which a worker does not have. Memory of large buffers is left where it is and sent beside the
+pickle.
 """
 
 from __future__ import annotations
 
-import pickle
+# Not by pickle, which loads what a worker can do without.
+from _pickle import PickleBuffer, PicklingError
+from _pickle import dumps as pickle_dumps
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -27,19 +29,49 @@ class _LargeBytes:
         self.value = value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return bytes, (pickle.PickleBuffer(self.value),)
+        return bytes, (PickleBuffer(self.value),)
+
+
+class _View:
+    """Stands for a ``memoryview``, which pickle refuses; an interpreter sees the same memory, a process a copy."""
+
+    def __init__(self, value: memoryview) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_view, (PickleBuffer(self.value), self.value.format, self.value.shape)
+
+
+def _rebuild_view(memory: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
+    view = memoryview(memory)
+    return view if view.format == kind and view.shape == shape else view.cast("B").cast(kind, shape)  # type: ignore[call-overload]
 
 
 def lighten(value: Any) -> Any:
-    """Replace a large ``bytes`` object, which pickle would copy, by something that travels beside the pickle."""
-    return _LargeBytes(value) if type(value) is bytes and len(value) >= LARGE else value
+    """Replace what pickle would copy or refuse by something that travels beside the pickle."""
+    if type(value) is bytes and len(value) >= LARGE:
+        return _LargeBytes(value)
+    if type(value) is memoryview:
+        return _View(value if value.c_contiguous else memoryview(value.tobytes()).cast(value.format, value.shape))
+    return value
 
 
 def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
-    """Return ``value`` as a pickle and the buffers that it refers to."""
+    """Return ``value`` as a pickle and the large buffers that it refers to."""
+    found: list[PickleBuffer] = []
+    try:
+        payload = pickle_dumps(value, PROTOCOL, buffer_callback=found.append)
+        if not found and b"__main__" not in payload:
+            return payload, []
+    except (PicklingError, AttributeError, TypeError):
+        pass
+    return _dumps_with_care(value)
+
+
+def _dumps_with_care(value: Any) -> tuple[bytes, list[memoryview]]:
     buffers: list[memoryview] = []
 
-    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+    def keep_inside(buffer: PickleBuffer) -> bool:
         try:
             raw = buffer.raw()
         except BufferError:  # Not contiguous: only its own reducer knows how to write it.
@@ -50,10 +82,10 @@ def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
         return False
 
     try:
-        payload = pickle.dumps(value, PROTOCOL, buffer_callback=keep_inside)
+        payload = pickle_dumps(value, PROTOCOL, buffer_callback=keep_inside)
         if b"__main__" not in payload:
             return payload, buffers
-    except (pickle.PicklingError, AttributeError, TypeError):
+    except (PicklingError, AttributeError, TypeError):
         pass
     from hypern import _by_value
 

@@ -30,7 +30,7 @@ const SMALL: usize = 16 * 1024;
 pub(crate) struct Command {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
-    /// What the process is told first; see `_set_up` of `hypern._guest`.
+    /// What the process is told first; see `begin` of `hypern._guest`.
     pub(crate) setup: Vec<u8>,
 }
 

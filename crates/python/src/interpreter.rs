@@ -39,7 +39,7 @@ thread_local! {
 pub(crate) struct Recipe {
     /// The folder that holds the package.
     pub(crate) folder: CString,
-    /// What the interpreter is told first; see `_set_up` of `hypern._guest`.
+    /// What the interpreter is told first; see `begin` of `hypern._guest`.
     pub(crate) setup: Vec<u8>,
 }
 
@@ -141,8 +141,10 @@ struct Live {
 
 /// What is used of the Python side, `hypern._guest`. Owned references of the interpreter.
 struct Guest {
-    /// `take(kind, number, payload, buffers)`.
+    /// `take(kind, number, payload, buffers)`: does what one frame says.
     take: *mut ffi::PyObject,
+    /// `leave()`: called before the end.
+    leave: *mut ffi::PyObject,
     lent: LentType,
 }
 
@@ -176,10 +178,14 @@ impl Drop for Live {
     fn drop(&mut self) {
         // Waits for an interrupt that is under way.
         self.reach.set(None);
-        if let Some(Guest { take, lent }) = self.guest.take() {
-            // SAFETY: the state belongs to this thread and nothing is attached; both are references of this interpreter.
+        if let Some(Guest { take, leave, lent }) = self.guest.take() {
+            // SAFETY: the state belongs to this thread and nothing is attached; all are references of this interpreter. What
+            // `leave` raises is of no use to anybody.
             unsafe {
                 let _attached = Attached::enter(self.state);
+                ffi::Py_XDECREF(ffi::PyObject_CallNoArgs(leave));
+                ffi::PyErr_Clear();
+                ffi::Py_DECREF(leave);
                 ffi::Py_DECREF(take);
                 lent.release();
             }
@@ -273,9 +279,10 @@ fn begin(recipe: &Recipe, attached: &Attached) -> Result<(Guest, c_long), Failur
             return Err(Failure::Raised(Frame { kind: Kind::Raised, function: 0, payload, buffers: Vec::new() }));
         }
         let take = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun, 0));
-        let thread = ffi::PyLong_AsLong(ffi::PyTuple_GetItem(begun, 1));
+        let leave = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun, 1));
+        let thread = ffi::PyLong_AsLong(ffi::PyTuple_GetItem(begun, 2));
         ffi::Py_DECREF(begun);
-        Ok((Guest { take, lent }, thread))
+        Ok((Guest { take, leave, lent }, thread))
     }
 }
 

@@ -60,6 +60,7 @@ impl Outcome {
         match self {
             Self::Returned(value) => Opened::Value(value),
             Self::Raised(error) => Opened::TaskError(error),
+            Self::Reply(Frame { kind: Kind::Returned, payload, .. }) if payload.is_empty() => Opened::Value(py.None()),
             Self::Reply(Frame { kind: Kind::Returned, payload, buffers, .. }) => {
                 match lend(py, payload, buffers).and_then(|data| face.decode.call1(py, data)) {
                     Ok(value) => Opened::Value(value),

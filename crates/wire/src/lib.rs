@@ -12,7 +12,7 @@
 //! | 8 | 8 | function number, 0 for none |
 //! | 16 | 8 | length of the payload |
 //!
-//! The other side of this page is `python/hypern/_channel.py`. A frame from a child is hostile until proven well-formed:
+//! The other side of this page is `python/hypern/_channel.py` and `_kind.py`. A frame from a child is hostile until proven well-formed:
 //! every length is checked, and memory is taken as bytes arrive, never on the word of a length.
 #![forbid(unsafe_code)]
 
@@ -34,7 +34,7 @@ const FIRST_GULP: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// To the child: call the function once; the payload holds its arguments.
+    /// To the child: call the function once; the payload holds its arguments, or is empty where there are none.
     Call = 1,
     /// To the child: call the function with each item of the payload.
     Each = 2,
@@ -48,7 +48,7 @@ pub enum Kind {
     Forget = 6,
     /// From the child: it is ready.
     Ready = 7,
-    /// From the child: the payload holds what was returned.
+    /// From the child: the payload holds what was returned, `None` where it is empty.
     Returned = 8,
     /// From the child: the payload holds what was raised.
     Raised = 9,
