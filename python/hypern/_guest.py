@@ -66,13 +66,17 @@ def begin_in_interpreter(setup: bytes) -> tuple[Callable[..., Any], Callable[[],
 
 
 def _leave() -> None:
-    """Forget what ``threading`` keeps of this thread, while it is there: it did not start the thread.
-
-    Otherwise CPython 3.13 and newer forget it when the module is half gone, and complain.
-    """
+    """Let go of what CPython (3.13 to 3.15) would not let go of in order when the interpreter ends."""
+    # A pattern among the filters keeps all memory of the interpreter from being freed, if any module holds `warnings`.
+    _warnings.filters[:] = [each for each in _warnings.filters if not any(map(_is_pattern, each))]
+    # A thread that `threading` did not start is forgotten when that module is half gone, which it complains of.
     threading = sys.modules.get("threading")
     if threading is not None:
-        vars(getattr(threading, "_thread_local_info", threading.local())).clear()
+        vars(threading._thread_local_info).clear()
+
+
+def _is_pattern(part: Any) -> bool:
+    return type(part).__name__ == "Pattern"
 
 
 class _Undecoded(bytes):

@@ -42,9 +42,9 @@ class _View:
         return _rebuild_view, (PickleBuffer(self.value), self.value.format, self.value.shape)
 
 
-def _rebuild_view(memory: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
+def _rebuild_view(memory: Any, kind: Any, shape: Any) -> memoryview:
     view = memoryview(memory)
-    return view if view.format == kind and view.shape == shape else view.cast("B").cast(kind, shape)  # type: ignore[call-overload]
+    return view if view.format == kind and view.shape == shape else view.cast("B").cast(kind, shape)
 
 
 def lighten(value: Any) -> Any:
@@ -52,7 +52,7 @@ def lighten(value: Any) -> Any:
     if type(value) is bytes and len(value) >= LARGE:
         return _LargeBytes(value)
     if type(value) is memoryview:
-        return _View(value if value.c_contiguous else memoryview(value.tobytes()).cast(value.format, value.shape))
+        return _View(value if value.c_contiguous else _rebuild_view(value.tobytes(), value.format, value.shape))
     return value
 
 
