@@ -117,15 +117,15 @@ class Samples:
         )
 
 
-def interleave(cases: Sequence[Case], rounds: int) -> dict[str, Samples]:
-    """Time every case once per round, after one round that does not count."""
+def interleave(cases: Sequence[Case], rounds: int, *, first: int = 0) -> dict[str, Samples]:
+    """Time every case once per round, after one round that does not count; the order turns, beginning at `first`."""
     taken: dict[str, list[Sample]] = {case.name: [] for case in cases}
-    for number in range(-1, rounds):
+    for number in range(first - 1, first + rounds):
         turn = number % len(cases)
         for case in (*cases[turn:], *cases[:turn]):
-            _say(f"round {max(0, number + 1)}/{rounds}: {case.name}")
+            _say(f"round {max(0, number - first + 1)}/{rounds}: {case.name}")
             sample = time_case(case)
-            if number >= 0:
+            if number >= first:
                 taken[case.name].append(sample)
     _say("")
     return {name: Samples(tuple(samples)) for name, samples in taken.items()}

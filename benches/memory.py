@@ -1,4 +1,4 @@
-"""How much resident memory 1,000,000 tasks leave behind, in this process and in the children of a pool.
+"""How much resident memory a worker takes, and 1,000,000 tasks leave behind, in this process and in a pool's children.
 
 A tenth as many tasks come first and do not count.
 """
@@ -30,6 +30,7 @@ def main() -> None:
     if not measure.LINUX:
         sys.exit("memory: resident memory is read from /proc, which this system does not have")
     report = measure.Report("memory")
+    _per_worker(options, report)
     table = report.table("growth of resident memory")
     for backend in options.backends:
         # A future, and an exception even more so, costs more time than a task of a batch: fewer of them.
@@ -49,6 +50,23 @@ def main() -> None:
             table.add(name, tasks=str(tasks), growth_MB=growth, total_MB=before / 1e6 + growth, seconds=sample.seconds)
             report.at_most(f"MB left by {tasks} tasks, {name}", growth, GROWTH_MB)
     report.close(options)
+
+
+def _per_worker(options: measure.Options, report: measure.Report) -> None:
+    """Of pools with many workers, so that what one worker takes stands out; after one call on each."""
+    many = 8
+    table = report.table(f"resident memory of each of {many} workers that have done one small call")
+    for backend in options.backends:
+        with rivals.open_hypern(backend, 1) as first:
+            first.run_sync(work.noop)
+            before = measure.resident_bytes()
+            with rivals.open_hypern(backend, many) as pool:
+                pool.map(work.square, range(50 * many), chunk_size=1)
+                each = (measure.resident_bytes() - before) / many / 1e6
+        name = rivals.hypern_name(backend)
+        table.add(name, MB=each)
+        if backend == "interpreters":
+            report.at_most(f"MB of a worker, {name}", each, 3.1)  # 3 MiB
 
 
 def _batches(pool: BlockingExecutor, count: int) -> None:

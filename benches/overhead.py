@@ -59,6 +59,9 @@ def _round_trip(pools: list[rivals.Contender], options: measure.Options, report:
         name = rivals.hypern_name(backend)
         bound = 8 if backend == "threads" else 7
         report.at_most(f"round trip, {name} / ThreadPoolExecutor", samples[name].over(threads), 1 / bound)
+        if backend == "interpreters" and "InterpreterPoolExecutor" in samples:
+            ratio = samples[name].over(samples["InterpreterPoolExecutor"])
+            report.at_most(f"round trip, {name} / InterpreterPoolExecutor", ratio, 1 / 15)
         if backend == "processes":
             report.at_most(f"round trip, {name} / ProcessPoolExecutor", samples[name].over(processes), 1 / 4)
 
@@ -66,7 +69,7 @@ def _round_trip(pools: list[rivals.Contender], options: measure.Options, report:
 def _batch(pools: list[rivals.Contender], options: measure.Options, report: measure.Report) -> None:
     full = options.scaled(BATCH)
     few = full // 50  # for the pools that pay about 100 us for each task
-    slow = {"ProcessPoolExecutor", "loky", "joblib"}
+    slow = {"ProcessPoolExecutor", "InterpreterPoolExecutor", "loky", "joblib"}
     cases = [measure.Case("bare call", _repeat(work.noop, full), full)]
     for pool in pools:
         count = few if pool.name in slow else full

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import multiprocessing
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -129,6 +130,11 @@ def open_pools(options: Options, report: Report) -> Generator[list[Contender]]:
         ]
         pools.append(Futures("ThreadPoolExecutor", stack.enter_context(ThreadPoolExecutor(options.workers))))
         pools.append(Futures("ProcessPoolExecutor", stack.enter_context(open_process_pool(options.workers))))
+        if sys.version_info >= (3, 14):
+            from concurrent.futures import InterpreterPoolExecutor
+
+            interpreters = stack.enter_context(InterpreterPoolExecutor(options.workers))
+            pools.append(Futures("InterpreterPoolExecutor", interpreters))
         if loky := _module("loky", report):
             pools.append(Futures("loky", stack.enter_context(loky.ProcessPoolExecutor(options.workers))))
         if joblib := _module("joblib", report):

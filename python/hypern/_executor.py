@@ -45,8 +45,9 @@ class BlockingExecutor(Executor):
     finds the queue full waits.
 
     ``backend`` says where tasks run: ``"threads"`` in this interpreter, sharing its memory, in parallel on
-    free-threaded builds and taking turns elsewhere; ``"processes"`` in one child process for each worker, in parallel
-    everywhere, with arguments and results passed by value. ``"auto"`` means threads in this version.
+    free-threaded builds and taking turns elsewhere; ``"interpreters"`` in one subinterpreter with a GIL of its own for
+    each worker, in parallel on CPython 3.13 and newer with a GIL; ``"processes"`` in one child process for each worker,
+    in parallel everywhere. The last two pass arguments and results by value. ``"auto"`` means threads in this version.
 
     ``stack_size`` is the address space for the stack of each worker in bytes, 0 for 16 MiB or what
     ``threading.stack_size`` says. Workers are named ``{thread_name_prefix}-{number}``. ``initializer(*initargs)`` is
