@@ -294,3 +294,10 @@ def test_memory_that_a_task_kept_and_dropped_is_let_go_of_by_the_next_call(make,
     executor.run_sync(tasks.nothing)
     gc.collect()
     memory.append(1)
+
+
+def test_memoryviews_inside_other_data_arrive_as_such(pool):
+    large, small = memoryview(b"abcd" * 100_000), memoryview(b"abcd")
+    for given in (pool.map(tasks.identity, [[large], [small]]), pool.run_parallel([(tasks.identity, ([large],))])):
+        assert [type(view) for (view,) in given] == [memoryview] * len(given)
+        assert given[0][0].tobytes() == large.tobytes()

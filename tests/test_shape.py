@@ -183,17 +183,7 @@ def test_importing_starts_nothing():
     ],
 )
 def test_importing_stays_light(heavy):
-    done = run(
-        """
-        import sys
-        import concurrent.futures, logging  # what it stands on, and all that these load
-        before = set(sys.modules)
-        import hypern
-        print(sys.argv[1] in set(sys.modules) - before)
-        """,
-        heavy,
-    ).ok()
-    assert done.out == "False\n"
+    assert not loads(heavy, "import hypern; hypern.BlockingExecutor", beside="import concurrent.futures, logging")
 
 
 @pytest.mark.parametrize(
@@ -201,17 +191,15 @@ def test_importing_stays_light(heavy):
     ["concurrent.futures", "logging", "typing", "traceback", "pathlib", "threading", "pickle", "cloudpickle", "tblib"],
 )
 def test_a_worker_loads_little_before_its_first_task(heavy):
-    done = run(
-        """
-        import sys
-        import _pickle, struct, select, functools  # what it stands on, and all that these load
-        before = set(sys.modules)
-        import hypern._child
-        print(sys.argv[1] in set(sys.modules) - before)
-        """,
-        heavy,
-    ).ok()
-    assert done.out == "False\n"
+    assert not loads(heavy, "import hypern._child", beside="import _pickle, struct, select, functools")
+
+
+def loads(module, statement, beside):
+    """Whether a statement loads a module, in a new interpreter, beside what it stands on and all that that loads."""
+    script = (
+        f"import sys\n{beside}\nbefore = set(sys.modules)\n{statement}\nprint(sys.argv[1] in {{*sys.modules}} - before)"
+    )
+    return run(script, module).ok().out == "True\n"
 
 
 def test_importing_works_without_assertions_and_docstrings():

@@ -30,10 +30,10 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "BlockingExecutor":
-        from hypern import _executor as home
+        from hypern import _executor as source
     else:
-        from hypern import errors as home
-    value = getattr(home, name)
+        from hypern import errors as source
+    value = getattr(source, name)
     globals()[name] = value
     return value
 

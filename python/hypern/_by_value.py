@@ -1,7 +1,8 @@
 """Pickles what pickle refuses: lambdas, closures, local classes, and what lives in ``__main__``.
 
-This is cloudpickle, but for code: the interpreters at both ends are the same, so code is marshalled, which keeps the
-name of its file. cloudpickle drops it (from 3.1.3 on), and a traceback then shows no lines.
+This is cloudpickle, but for code and memoryviews. The interpreters at both ends are the same, so code is marshalled,
+which keeps the name of its file; cloudpickle drops it (from 3.1.3 on), and a traceback then shows no lines. It makes
+bytes of memoryviews, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from hypern._wire import PROTOCOL
+from hypern._wire import PROTOCOL, view_reduced
 
 if TYPE_CHECKING:
     import pickle
@@ -27,6 +28,8 @@ class Pickler(cloudpickle.Pickler):
                 return marshal.loads, (marshal.dumps(obj),)
             except ValueError:  # A constant that no compiler makes: somebody has rewritten the code.
                 return NotImplemented
+        if type(obj) is memoryview:
+            return view_reduced(obj)
         return super().reducer_override(obj)
 
 

@@ -51,13 +51,14 @@ class BlockingExecutor(Executor):
 
     ``stack_size`` is the address space for the stack of each worker in bytes, 0 for 16 MiB or what
     ``threading.stack_size`` says. Workers are named ``{thread_name_prefix}-{number}``. ``initializer(*initargs)`` is
-    called once in each worker; if it raises, the pool is broken.
+    called once in each worker, and again in each interpreter that is made anew after a fork; if it raises, the pool is
+    broken.
 
     All methods may be called from any thread. Called from a task of the same executor, ``run_sync`` runs its callable
     in place, and ``map`` and ``run_parallel`` work on their own items, so nested calls never wait for themselves.
 
-    Raises ValueError and TypeError for arguments that make no sense, OSError where the system refuses threads, and
-    ShutdownError while the interpreter exits.
+    Raises ValueError and TypeError for arguments that make no sense and for a backend that is not offered here, OSError
+    where the system refuses threads, and ShutdownError while the interpreter exits.
 
     >>> with BlockingExecutor(max_threads=2) as executor:
     ...     executor.run_sync(sum, [1, 2, 3])

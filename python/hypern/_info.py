@@ -28,8 +28,8 @@ class Backend:
 def backends() -> tuple[Backend, ...]:
     """List every backend, those that this interpreter lacks included.
 
-    >>> [backend.name for backend in backends() if backend.available]
-    ['threads', 'processes']
+    >>> backends()[0].name
+    'threads'
     """
     if _gil.is_enabled():
         threads = Backend("threads", available=True, parallel=False, reason="tasks take turns: the GIL is on")

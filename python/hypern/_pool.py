@@ -255,10 +255,9 @@ class _Lifetime:
                 pool.pause()
             paused += pools
             for pool in pools:
-                if not pool.has_rested(PATIENCE):
+                if not pool.wait_rested(PATIENCE):
                     _log.warning("hypern: a fork waits until the tasks that run in interpreters have ended")
-                    while not pool.has_rested(PATIENCE):
-                        continue
+                    pool.wait_rested(None)
             if _core.before_fork():
                 return
 

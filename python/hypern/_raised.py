@@ -36,14 +36,16 @@ def encode_error(error: BaseException) -> bytes:
     return pickle.dumps(record, PROTOCOL)
 
 
+_REFUSED = re.compile(r"module (\S+) does not support loading in subinterpreters")
+
+
 def _advise(error: BaseException) -> None:
     """Tell what to do about an extension module that CPython does not load in a subinterpreter."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        refused = re.search(r"module (\S+) does not support loading in subinterpreters", describe(cause))
-        if refused:
+        if isinstance(cause, ImportError) and (refused := _REFUSED.search(describe(cause))):
             error.add_note(
                 f"hypern: the module {refused[1]} loads in no interpreter but the main one: use backend='processes'"
             )

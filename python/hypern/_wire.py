@@ -33,13 +33,19 @@ class _LargeBytes:
 
 
 class _View:
-    """Stands for a ``memoryview``, which pickle refuses; an interpreter sees the same memory, a process a copy."""
+    """Stands for a ``memoryview``, which pickle refuses."""
 
     def __init__(self, value: memoryview) -> None:
         self.value = value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_view, (PickleBuffer(self.value), self.value.format, self.value.shape)
+        return view_reduced(self.value)
+
+
+def view_reduced(view: memoryview) -> tuple[Any, ...]:
+    """Return what a view is rebuilt from: an interpreter sees a large one where it lies, elsewhere it is a copy."""
+    memory = PickleBuffer(view) if view.c_contiguous else view.tobytes()
+    return _rebuild_view, (memory, view.format, view.shape)
 
 
 def _rebuild_view(memory: Any, kind: Any, shape: Any) -> memoryview:
@@ -51,9 +57,7 @@ def lighten(value: Any) -> Any:
     """Replace what pickle would copy or refuse by something that travels beside the pickle."""
     if type(value) is bytes and len(value) >= LARGE:
         return _LargeBytes(value)
-    if type(value) is memoryview:
-        return _View(value if value.c_contiguous else _rebuild_view(value.tobytes(), value.format, value.shape))
-    return value
+    return _View(value) if type(value) is memoryview else value
 
 
 def dumps(value: Any) -> tuple[bytes, list[memoryview]]:

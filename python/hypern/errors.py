@@ -4,7 +4,7 @@
 
     RuntimeError
      ├── TaskError             a task raised; also an instance of what it raised, where the two can be combined
-     │    └── TransferError    something of a task cannot cross to a worker process or back (also a TypeError)
+     │    └── TransferError    something of a task cannot cross to a worker or back (also a TypeError)
      ├── ShutdownError         the executor is shut down
      ├── WorkerCrashed         the worker process of this task died
      └── concurrent.futures.BrokenExecutor
@@ -41,7 +41,7 @@ class TransferError(TaskError, TypeError):
 
 
 class BrokenPool(BrokenExecutor):
-    """No worker can run anything: the initializer failed, or worker processes cannot be started."""
+    """No worker can run anything: the initializer failed, or the workers' processes or interpreters cannot be made."""
 
 
 class WorkerCrashed(RuntimeError):

@@ -77,7 +77,7 @@ impl Lifecycle {
         *self.live.lock()
     }
 
-    /// Waits until no thread lives, at most `timeout`; tells whether none does. Woken by the last thread.
+    /// Waits until nothing counted lives, at most `timeout`; tells whether nothing does. Woken by the last one.
     pub fn wait_ended(&self, timeout: Option<Duration>) -> bool {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut live = self.live.lock();

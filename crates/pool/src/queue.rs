@@ -131,7 +131,7 @@ impl<T> Queue<T> {
         self.blocked.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Takes the oldest task, waiting for one, having called `deliver` first: the worker's last outcome, whose receiver
+    /// Takes the oldest task, waiting for one, or tells to rest or end, having called `deliver` first: the worker's last outcome, whose receiver
     /// may push at once.
     ///
     /// Woken by a push, [`Queue::pause`] and [`Queue::close`].
@@ -154,8 +154,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether a worker that rests can end instead.
-    fn is_over(&self) -> bool {
+    /// Tells whether there is nothing left to do and nothing more will come.
+    pub fn is_over(&self) -> bool {
         self.is_closed() && self.pending() == 0
     }
 

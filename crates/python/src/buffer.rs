@@ -4,6 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
+use hypern_pool::Mailbox;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyOverflowError};
 use pyo3::ffi;
@@ -57,7 +58,11 @@ impl Buffer {
     }
 }
 
-/// The memory of an object that a task refers to, held until the task has been sent.
+/// Memory that nobody in a subinterpreter looks at any more: to be dropped by a thread of the main interpreter.
+pub(crate) type GivenBack = Mailbox<Held>;
+
+/// The memory of an object that a task refers to, held until the task has been sent, or nobody in a subinterpreter looks
+/// at it any more.
 #[derive(Debug)]
 pub(crate) struct Held(PyBuffer<u8>);
 

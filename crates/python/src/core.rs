@@ -8,7 +8,7 @@ use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
 
 use crate::backend::Backend;
-use crate::buffer::Held;
+use crate::buffer::GivenBack;
 use crate::face::Face;
 use crate::fork::{self, Inherited};
 use crate::interrupt::Reach;
@@ -26,10 +26,9 @@ pub(crate) struct Core {
     pub(crate) queue: Queue<Task>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     /// Counts the interpreters of the pool.
-    #[cfg(own_gil)]
-    pub(crate) guests: Arc<Lifecycle>,
-    /// Memory that guests were lent and have let go of last; dropped by whoever comes by in the main interpreter.
-    pub(crate) returned: Arc<Mailbox<Held>>,
+    pub(crate) interpreters: Arc<Lifecycle>,
+    /// What interpreters were lent and have let go of last; dropped by whoever comes by in the main interpreter.
+    pub(crate) given_back: Arc<GivenBack>,
     pub(crate) threads: ThreadSettings,
     pub(crate) stats: Stats,
     /// A letter from each worker that has its thread state; read by the maker of the pool, who waits for all.
@@ -64,9 +63,8 @@ impl Core {
             generation: fork::generation(),
             queue,
             lifecycle: Arc::new(Lifecycle::new()),
-            #[cfg(own_gil)]
-            guests: Arc::new(Lifecycle::new()),
-            returned: Arc::new(Mailbox::new()),
+            interpreters: Arc::new(Lifecycle::new()),
+            given_back: Arc::new(Mailbox::new()),
             threads,
             stats: Stats::default(),
             attached: Mailbox::new(),

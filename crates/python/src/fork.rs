@@ -1,4 +1,5 @@
-//! What a forked child does with what it inherited: threads that do not exist there, and open channels.
+//! What a fork waits for, and what the forked child does with what it inherited: threads that do not exist there, and open
+//! channels.
 #![expect(unsafe_code, reason = "the child closes descriptors whose owners live in threads that it does not have")]
 
 use std::cell::RefCell;
@@ -16,62 +17,74 @@ pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Held shared by workers while they open or close what a forked child would keep, and alone around a fork: the system
-/// copies descriptors and memory at different moments, and the child's memory must tell what is open in it.
-static DESCRIPTORS: RwLock<()> = RwLock::new(());
+/// Held shared by workers while a fork must not come, as they open or close descriptors or count an interpreter, and alone
+/// around a fork: the system copies descriptors and memory at different moments, and the child's memory must tell what is
+/// open in it.
+static FORKS: RwLock<()> = RwLock::new(());
+
+/// Whether a thread is about to fork.
+enum Forking {
+    No,
+    /// It is, and keeps workers from what they [`hold_off`] forks for.
+    Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
+    /// It is, but a handler of somebody else's waits for a worker in between.
+    Beside,
+}
 
 thread_local! {
-    /// What this thread holds while it forks. The child goes on as a copy of the thread, and lets go in its turn.
-    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+    /// Written by this thread. The child goes on as a copy of the thread, and lets go in its turn.
+    static FORKING: RefCell<Forking> = const { RefCell::new(Forking::No) };
 }
 
 /// Keeps other threads from forking; never held for longer than it takes to start a process. Woken by
 /// [`after_fork_in_parent`].
 pub(crate) fn hold_off() -> RwLockReadGuard<'static, ()> {
-    DESCRIPTORS.read().unwrap_or_else(PoisonError::into_inner)
+    FORKS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until no worker opens or closes descriptors. Woken by the last one that does.
+/// Waits until no worker holds forks off. Woken by the last one that does.
 ///
 /// Tells whether the fork can come: false where an interpreter lives, which would crash the child. Then the workers are
 /// let go on, and the caller has interpreters ended and tries again.
 #[pyfunction]
 pub(crate) fn before_fork(py: Python<'_>) -> bool {
     // Held already: a handler of somebody else's, called before a fork, forks itself.
-    if FORKING.with_borrow(Option::is_none) {
-        py.detach(|| FORKING.set(Some(DESCRIPTORS.write().unwrap_or_else(PoisonError::into_inner))));
+    if !is_forking() {
+        py.detach(|| FORKING.set(Forking::Alone(FORKS.write().unwrap_or_else(PoisonError::into_inner))));
     }
     #[cfg(own_gil)]
     if !crate::interpreter::none_lives() {
-        let_go();
+        FORKING.set(Forking::No);
         return false;
     }
     true
 }
 
 /// Tells whether this thread is about to fork, and interpreters rest for it.
-#[cfg(own_gil)]
 pub(crate) fn is_forking() -> bool {
-    FORKING.with_borrow(Option::is_some)
+    FORKING.with_borrow(|forking| !matches!(forking, Forking::No))
 }
 
 /// Lets workers go on after a fork.
 #[pyfunction]
 pub(crate) fn after_fork_in_parent() {
-    let_go();
+    FORKING.set(Forking::No);
 }
 
 /// Lets workers go on although the fork of this thread is still to come: it waits for one of them, in a handler of
 /// somebody else's that is called between ours and the fork.
 pub(crate) fn let_go() {
-    FORKING.set(None);
+    if is_forking() {
+        FORKING.set(Forking::Beside);
+    }
 }
 
-/// Declares this process a forked child. The package registers this and the two above with the interpreter.
+/// Declares this process a forked child. The package registers this, `before_fork` and `after_fork_in_parent` with the
+/// interpreter.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    let_go();
+    FORKING.set(Forking::No);
 }
 
 /// Ends a child that was forked inside a task and has returned from it: the thread that it woke up on was a worker,

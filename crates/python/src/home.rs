@@ -1,6 +1,8 @@
 //! A worker's place in the main interpreter, which it enters to settle futures, and otherwise stays out of.
 #![expect(unsafe_code, reason = "a thread that also owns another interpreter must say which of the two it enters")]
 
+use std::marker::PhantomData;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -17,6 +19,7 @@ impl Home {
         // SAFETY: the thread must be attached, which holds because `py` is here.
         let state = Wrapped(unsafe { ffi::PyThreadState_Get() });
         py.detach(move || {
+            // The block takes hold of the whole wrapper, and not of the pointer in it, which may not be sent.
             let Wrapped(state) = { state };
             work(Home(state))
         })
@@ -24,40 +27,42 @@ impl Home {
 
     /// Runs `work` in the main interpreter.
     pub(crate) fn attach<R>(self, work: impl FnOnce(Python<'_>) -> R) -> R {
-        let _inside = Inside::enter(self);
+        let _attached = self.enter();
         Python::attach(work)
     }
 
     /// Attaches without PyO3's knowledge.
-    #[cfg(own_gil)]
-    pub(crate) fn enter(self) -> Inside {
-        Inside::enter(self)
+    pub(crate) fn enter(self) -> Attached {
+        // SAFETY: the state lives as long as the outer attachment that `Home::leave` has suspended; `Home` stays in its
+        // thread; and whoever enters another state on this thread leaves it before coming here.
+        unsafe { Attached::enter(self.0) }
     }
 }
 
-/// Detaches when dropped.
+/// Attached to the interpreter of a thread state; detaches when dropped.
 #[derive(Debug)]
-pub(crate) struct Inside(());
+pub(crate) struct Attached(PhantomData<*mut ffi::PyThreadState>);
 
-impl Inside {
-    fn enter(home: Home) -> Self {
-        // SAFETY: the state must belong to this thread and live, and no other be attached: it lives as long as the outer
-        // attachment that `Home::leave` has suspended, `Home` stays in its thread, and whoever enters another state on this
-        // thread leaves it before coming here.
-        unsafe { ffi::PyEval_RestoreThread(home.0) };
-        Self(())
+impl Attached {
+    /// # Safety
+    /// The state must belong to this thread and live until the guard is dropped, and no state may be attached.
+    pub(crate) unsafe fn enter(state: *mut ffi::PyThreadState) -> Self {
+        // SAFETY: by the caller's word.
+        unsafe { ffi::PyEval_RestoreThread(state) };
+        Self(PhantomData)
     }
 
-    /// Forgets that this state is attached: a call has made another one the current one in its place.
+    /// Forgets that the state is attached: a call has made another one the current one in its place.
     #[cfg(own_gil)]
     pub(crate) fn replaced(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Inside {
+impl Drop for Attached {
     fn drop(&mut self) {
-        // SAFETY: a state must be attached, which holds since `enter` unless `replaced` has taken this guard away.
+        // SAFETY: a state must be attached, which holds since `enter`, as what runs in between gives back what it takes,
+        // unless `replaced` has taken this guard away.
         unsafe { ffi::PyEval_SaveThread() };
     }
 }

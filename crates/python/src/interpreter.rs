@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_long};
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,17 +17,19 @@ use hypern_pool::{Alive, Lifecycle};
 use hypern_wire::{Frame, Kind};
 use pyo3::ffi;
 
+use crate::buffer::GivenBack;
 use crate::fork;
-use crate::home::Home;
+use crate::home::{Attached, Home};
 use crate::interrupt::{Reach, Target};
 use crate::known::Known;
-use crate::lent::{LentType, Returned};
+use crate::lent::LentType;
 use crate::task::Encoded;
 
 /// Interpreters of this process. Raised under [`fork::hold_off`] before one is made, lowered after it has ended.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// Held while an interpreter is made or ended: CPython does neither well in two threads at once.
+/// Held while an interpreter is made or ended: CPython does neither well in two threads at once. No child inherits it
+/// locked: whoever holds it is counted in `LIVE`.
 static SERIAL: Mutex<()> = Mutex::new(());
 
 thread_local! {
@@ -41,13 +44,6 @@ pub(crate) struct Recipe {
     pub(crate) folder: CString,
     /// What the interpreter is told first; see `begin` of `hypern._guest`.
     pub(crate) setup: Vec<u8>,
-}
-
-/// What an interpreter shares with its pool.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) home: Home,
-    pub(crate) guests: &'a Arc<Lifecycle>,
-    pub(crate) reach: &'a Arc<Reach>,
 }
 
 /// Why there is no interpreter.
@@ -68,18 +64,19 @@ pub(crate) fn is_there() -> bool {
     OWN.with_borrow(Option::is_some)
 }
 
-/// Makes the interpreter of this thread. The thread is detached before and after.
-pub(crate) fn make(recipe: &Recipe, around: &Surroundings<'_>) -> Result<(), Failure> {
-    let counted = Counted::new(around.guests);
-    let state = create(around.home).map_err(Failure::Told)?;
-    // SAFETY: the state was made on this thread just now, and nothing is attached.
-    let attached = unsafe { Attached::enter(state) };
-    let begun = begin(recipe, &attached);
-    drop(attached);
+/// Makes the interpreter of this thread, counted in `counter` and reached by `reach`. The thread is detached before and
+/// after.
+pub(crate) fn make(recipe: &Recipe, home: Home, counter: &Arc<Lifecycle>, reach: &Arc<Reach>) -> Result<(), Failure> {
+    let counted = Counted::new(counter);
+    let state = create(home).map_err(Failure::Told)?;
+    let begun = {
+        // SAFETY: the state was made on this thread just now, lives until `end_state`, and nothing is attached.
+        let attached = unsafe { Attached::enter(state) };
+        begin(recipe, &attached)
+    };
     match begun {
         Ok((guest, thread)) => {
-            let reach = Arc::clone(around.reach);
-            let live = Live { state, guest: Some(guest), known: Known::default(), reach, _counted: counted };
+            let live = Live { state, guest, known: Known::default(), reach: Arc::clone(reach), _counted: counted };
             live.reach.set(Some(live.target(thread)));
             OWN.set(Some(live));
             Ok(())
@@ -95,9 +92,9 @@ pub(crate) fn make(recipe: &Recipe, around: &Surroundings<'_>) -> Result<(), Fai
 ///
 /// # Errors
 /// What is known where the guest did not even tell what went wrong; the interpreter can be used again.
-pub(crate) fn exchange(task: &Encoded, returned: &Arc<Returned>) -> Result<Frame, String> {
+pub(crate) fn exchange(task: &Encoded, given_back: &Arc<GivenBack>) -> Result<Frame, String> {
     OWN.with_borrow_mut(|own| match own {
-        Some(live) => live.exchange(task, returned),
+        Some(live) => live.exchange(task, given_back),
         None => Err("the interpreter of this worker is gone".to_owned()),
     })
 }
@@ -113,11 +110,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(guests: &Arc<Lifecycle>) -> Self {
+    fn new(counter: &Arc<Lifecycle>) -> Self {
         // A fork either comes first or sees the count.
         let _no_fork = fork::hold_off();
         LIVE.fetch_add(1, Ordering::SeqCst);
-        Self { _of_pool: guests.count() }
+        Self { _of_pool: counter.count() }
     }
 }
 
@@ -131,15 +128,14 @@ impl Drop for Counted {
 struct Live {
     /// The state that was made with the interpreter, on this thread.
     state: *mut ffi::PyThreadState,
-    /// Taken when the interpreter is ended.
-    guest: Option<Guest>,
+    guest: Guest,
     known: Known,
     reach: Arc<Reach>,
     /// Dropped last, when the interpreter is gone.
     _counted: Counted,
 }
 
-/// What is used of the Python side, `hypern._guest`. Owned references of the interpreter.
+/// What is used of the Python side, `hypern._guest`. References that belong to the interpreter and end with it.
 struct Guest {
     /// `take(kind, number, payload, buffers)`: does what one frame says.
     take: *mut ffi::PyObject,
@@ -150,18 +146,17 @@ struct Guest {
 
 impl Live {
     fn target(&self, thread: c_long) -> Target {
-        // SAFETY: the state lives.
+        // SAFETY: the state must live, which holds until `drop` has ended it.
         let interpreter = unsafe { ffi::PyThreadState_GetInterpreter(self.state) };
         Target::Interpreter { interpreter: interpreter as usize, thread }
     }
 
-    fn exchange(&mut self, task: &Encoded, returned: &Arc<Returned>) -> Result<Frame, String> {
-        let Some(guest) = &self.guest else { return Err("the interpreter of this worker is gone".to_owned()) };
-        // SAFETY: the state belongs to this thread, as `OWN` is its own, and nothing is attached.
+    fn exchange(&mut self, task: &Encoded, given_back: &Arc<GivenBack>) -> Result<Frame, String> {
+        // SAFETY: the state belongs to this thread, as `OWN` is its own, lives as long as `self`, and nothing is attached.
         let attached = unsafe { Attached::enter(self.state) };
         let mut failed = None;
         let number = self.known.prepare(task, |kind, number, bytes| {
-            if let Err(error) = guest.tell(&attached, kind, number, bytes) {
+            if let Err(error) = self.guest.tell(&attached, kind, number, bytes) {
                 failed = Some(error);
             }
         });
@@ -170,7 +165,7 @@ impl Live {
             self.known = Known::default();
             return Err(error);
         }
-        guest.ask(&attached, task, number, returned)
+        self.guest.ask(&attached, task, number, given_back)
     }
 }
 
@@ -178,49 +173,43 @@ impl Drop for Live {
     fn drop(&mut self) {
         // Waits for an interrupt that is under way.
         self.reach.set(None);
-        if let Some(Guest { take, leave, lent }) = self.guest.take() {
-            // SAFETY: the state belongs to this thread and nothing is attached; all are references of this interpreter. What
-            // `leave` raises is of no use to anybody.
-            unsafe {
-                let _attached = Attached::enter(self.state);
-                ffi::Py_XDECREF(ffi::PyObject_CallNoArgs(leave));
-                ffi::PyErr_Clear();
-                ffi::Py_DECREF(leave);
-                ffi::Py_DECREF(take);
-                lent.release();
-            }
+        {
+            // SAFETY: as in `exchange`.
+            let attached = unsafe { Attached::enter(self.state) };
+            self.guest.part(&attached);
         }
         end_state(self.state);
     }
 }
 
-/// Attached to an interpreter until dropped.
-struct Attached(());
+/// An owned reference of the interpreter that the thread is attached to; given up when dropped. May be null.
+struct Owned<'a>(*mut ffi::PyObject, PhantomData<&'a Attached>);
 
-impl Attached {
-    /// # Safety
-    /// The state must have been made on this thread and live, and no state may be attached.
-    unsafe fn enter(state: *mut ffi::PyThreadState) -> Self {
-        // SAFETY: by the caller's word.
-        unsafe { ffi::PyEval_RestoreThread(state) };
-        Self(())
+impl<'a> Owned<'a> {
+    /// Takes what a call returned: a new reference, or null with an exception set, which is told in words.
+    fn new(attached: &'a Attached, returned: *mut ffi::PyObject) -> Result<Self, String> {
+        match returned.is_null() {
+            true => Err(told(attached)),
+            false => Ok(Self(returned, PhantomData)),
+        }
     }
 }
 
-impl Drop for Attached {
+impl Drop for Owned<'_> {
     fn drop(&mut self) {
-        // SAFETY: the state is attached since `enter`: all that runs in between gives back what it takes.
-        unsafe { ffi::PyEval_SaveThread() };
+        // SAFETY: the thread must be attached to the interpreter of the object, which the lifetime says, and the reference
+        // be owned and not used again, which holds since `new`.
+        unsafe { ffi::Py_DECREF(self.0) };
     }
 }
 
 /// Makes an interpreter and returns its thread state, detached.
 fn create(home: Home) -> Result<*mut ffi::PyThreadState, String> {
     let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
-    let inside = home.enter();
+    let attached = home.enter();
     let mut state = ptr::null_mut();
     let isolated = ffi::_PyInterpreterConfig_INIT;
-    // SAFETY: a state of the main interpreter must be attached, which `inside` says; the configuration is the one that
+    // SAFETY: a state of the main interpreter must be attached, which `attached` says; the configuration is the one that
     // CPython documents for an isolated interpreter.
     let status = unsafe { ffi::Py_NewInterpreterFromConfig(&raw mut state, &raw const isolated) };
     // SAFETY: a status is plain data.
@@ -233,8 +222,8 @@ fn create(home: Home) -> Result<*mut ffi::PyThreadState, String> {
         return Err(format!("CPython made no interpreter: {message}"));
     }
     // The new state is attached instead of the one of the main interpreter, whose GIL is free.
-    inside.replaced();
-    // SAFETY: the new state is attached.
+    attached.replaced();
+    // SAFETY: a state must be attached, which the new one is.
     unsafe { ffi::PyEval_SaveThread() };
     Ok(state)
 }
@@ -252,36 +241,28 @@ fn end_state(state: *mut ffi::PyThreadState) {
 
 /// Loads the guest and lets it take over what the pool says; returns it and the identifier of this thread.
 fn begin(recipe: &Recipe, attached: &Attached) -> Result<(Guest, c_long), Failure> {
-    // SAFETY: the thread is attached, as `attached` says; every reference that is taken is given back.
+    let own = |returned| Owned::new(attached, returned).map_err(Failure::Told);
+    // SAFETY: the thread must be attached, which `attached` says; arguments are live objects of this interpreter or C
+    // strings. The path is borrowed from `sys`, which keeps it meanwhile. What the function returns is `bytes` or a tuple of
+    // two callables and a number, by its definition.
     unsafe {
         let path = ffi::PySys_GetObject(c"path".as_ptr());
-        let folder = ffi::PyUnicode_DecodeFSDefault(recipe.folder.as_ptr());
-        if path.is_null() || folder.is_null() || ffi::PyList_Append(path, folder) < 0 {
+        let folder = own(ffi::PyUnicode_DecodeFSDefault(recipe.folder.as_ptr()))?;
+        if path.is_null() || ffi::PyList_Append(path, folder.0) < 0 {
             return Err(Failure::Told(told(attached)));
         }
-        ffi::Py_DECREF(folder);
-        let module = ffi::PyImport_ImportModule(c"hypern._guest".as_ptr());
-        if module.is_null() {
-            return Err(Failure::Told(told(attached)));
-        }
-        let Some(lent) = LentType::new() else { return Err(Failure::Told(told(attached))) };
-        let setup = bytes(&recipe.setup);
-        let begun = ffi::PyObject_CallMethod(module, c"begin_in_interpreter".as_ptr(), c"(N)".as_ptr(), setup);
-        ffi::Py_DECREF(module);
-        if begun.is_null() {
-            lent.release();
-            return Err(Failure::Told(told(attached)));
-        }
-        if ffi::PyBytes_Check(begun) != 0 {
-            let payload = copy_bytes(begun);
-            ffi::Py_DECREF(begun);
-            lent.release();
+        let module = own(ffi::PyImport_ImportModule(c"hypern._guest".as_ptr()))?;
+        let setup = own(bytes(&recipe.setup))?;
+        let begin = c"begin_in_interpreter".as_ptr();
+        let begun = own(ffi::PyObject_CallMethod(module.0, begin, c"(O)".as_ptr(), setup.0))?;
+        if ffi::PyBytes_Check(begun.0) != 0 {
+            let payload = copy_bytes(begun.0);
             return Err(Failure::Raised(Frame { kind: Kind::Raised, function: 0, payload, buffers: Vec::new() }));
         }
-        let take = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun, 0));
-        let leave = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun, 1));
-        let thread = ffi::PyLong_AsLong(ffi::PyTuple_GetItem(begun, 2));
-        ffi::Py_DECREF(begun);
+        let thread = ffi::PyLong_AsLong(ffi::PyTuple_GetItem(begun.0, 2));
+        let lent = LentType::new().ok_or_else(|| Failure::Told(told(attached)))?;
+        let take = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun.0, 0));
+        let leave = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun.0, 1));
         Ok((Guest { take, leave, lent }, thread))
     }
 }
@@ -289,60 +270,58 @@ fn begin(recipe: &Recipe, attached: &Attached) -> Result<(Guest, c_long), Failur
 impl Guest {
     /// Tells the guest something that has no reply.
     fn tell(&self, attached: &Attached, kind: Kind, number: u64, data: &[u8]) -> Result<(), String> {
-        // SAFETY: the thread is attached; the list is new.
-        let reply = unsafe { self.call(kind, number, data, ffi::PyList_New(0)) };
-        if reply.is_null() {
-            return Err(told(attached));
-        }
-        // SAFETY: an owned reference.
-        unsafe { ffi::Py_DECREF(reply) };
-        Ok(())
+        // SAFETY: the thread must be attached, which `attached` says.
+        let nothing = Owned::new(attached, unsafe { ffi::PyList_New(0) })?;
+        self.call(attached, kind, number, data, &nothing).map(drop)
     }
 
     /// Gives the guest a task and copies its reply.
-    fn ask(&self, attached: &Attached, task: &Encoded, number: u64, returned: &Arc<Returned>) -> Result<Frame, String> {
-        // SAFETY: the thread is attached to the interpreter of `self.lent`; every reference is given back or handed over.
-        unsafe {
-            let buffers = ffi::PyList_New(0);
-            for memory in &task.buffers {
-                let lent = self.lent.lend(memory, returned);
-                if buffers.is_null() || lent.is_null() || ffi::PyList_Append(buffers, lent) < 0 {
-                    ffi::Py_XDECREF(lent);
-                    ffi::Py_XDECREF(buffers);
-                    return Err(told(attached));
-                }
-                ffi::Py_DECREF(lent);
-            }
-            let reply = self.call(task.kind, number, &task.payload, buffers);
-            if reply.is_null() {
+    fn ask(&self, attached: &Attached, task: &Encoded, number: u64, back: &Arc<GivenBack>) -> Result<Frame, String> {
+        // SAFETY: the thread must be attached, which `attached` says.
+        let buffers = Owned::new(attached, unsafe { ffi::PyList_New(0) })?;
+        for memory in &task.buffers {
+            // SAFETY: the thread must be attached to the interpreter of the type, which is that of this guest.
+            let lent = Owned::new(attached, unsafe { self.lent.lend(memory, back) })?;
+            // SAFETY: both must be objects of this interpreter, the first one a list, which holds by the lines above.
+            if unsafe { ffi::PyList_Append(buffers.0, lent.0) } < 0 {
                 return Err(told(attached));
             }
-            let frame = copy_reply(reply);
-            ffi::Py_DECREF(reply);
-            frame.ok_or_else(|| told(attached))
+        }
+        let reply = self.call(attached, task.kind, number, &task.payload, &buffers)?;
+        // SAFETY: the thread must be attached, which `attached` says.
+        unsafe { copy_reply(reply.0) }.ok_or_else(|| told(attached))
+    }
+
+    /// Calls `take`.
+    fn call<'a>(
+        &self,
+        attached: &'a Attached,
+        kind: Kind,
+        number: u64,
+        data: &[u8],
+        buffers: &Owned<'a>,
+    ) -> Result<Owned<'a>, String> {
+        // SAFETY: the thread must be attached, which `attached` says; the callable lives as long as the guest, and the
+        // arguments until the call is over.
+        unsafe {
+            let kind = Owned::new(attached, ffi::PyLong_FromLong(c_long::from(kind as u8)))?;
+            let number = Owned::new(attached, ffi::PyLong_FromUnsignedLongLong(number))?;
+            let data = Owned::new(attached, bytes(data))?;
+            let args = [kind.0, number.0, data.0, buffers.0];
+            Owned::new(attached, ffi::PyObject_Vectorcall(self.take, args.as_ptr(), args.len(), ptr::null_mut()))
         }
     }
 
-    /// Calls `take` and returns an owned reference, or null with an exception set. Takes over `buffers`.
-    ///
-    /// # Safety
-    /// The thread must be attached to the interpreter of `self.take` and `buffers` be null or an owned reference.
-    unsafe fn call(&self, kind: Kind, number: u64, data: &[u8], buffers: *mut ffi::PyObject) -> *mut ffi::PyObject {
-        // SAFETY: the arguments are new references, given back after the call; a null among them means that an exception
-        // is set already.
+    /// Lets go of the interpreter, which ends next.
+    fn part(&self, _: &Attached) {
+        // SAFETY: the thread is attached to the interpreter of the guest; each reference is given up once, as `part` is
+        // called once, by `Live::drop`. What `leave` raises is of no use to anybody.
         unsafe {
-            let args = [
-                ffi::PyLong_FromLong(c_long::from(kind as u8)),
-                ffi::PyLong_FromUnsignedLongLong(number),
-                bytes(data),
-                buffers,
-            ];
-            let reply = match args.iter().any(|argument| argument.is_null()) {
-                true => ptr::null_mut(),
-                false => ffi::PyObject_Vectorcall(self.take, args.as_ptr(), args.len(), ptr::null_mut()),
-            };
-            args.into_iter().for_each(|argument| ffi::Py_XDECREF(argument));
-            reply
+            ffi::Py_XDECREF(ffi::PyObject_CallNoArgs(self.leave));
+            ffi::PyErr_Clear();
+            ffi::Py_DECREF(self.leave);
+            ffi::Py_DECREF(self.take);
+            self.lent.release();
         }
     }
 }
@@ -373,7 +352,8 @@ unsafe fn copy_bytes(object: *mut ffi::PyObject) -> Vec<u8> {
 /// # Safety
 /// The thread must be attached.
 unsafe fn copy_reply(reply: *mut ffi::PyObject) -> Option<Frame> {
-    // SAFETY: the types are looked at before the parts are used, and the parts live as long as the reply.
+    // SAFETY: the types must be as they are used: tuple, `bytes` and list are looked at, and the kind gives -1 where it is
+    // no number; the parts live as long as the reply.
     unsafe {
         if ffi::PyTuple_Check(reply) == 0 || ffi::PyTuple_Size(reply) != 3 {
             return None;
@@ -414,26 +394,24 @@ unsafe fn copy_buffer(object: *mut ffi::PyObject) -> Option<Vec<u8>> {
 
 /// Takes the exception that is set and tells it in words.
 fn told(_: &Attached) -> String {
-    // SAFETY: the thread is attached; the references are owned and given back, and the text is copied while its object
-    // lives.
+    // SAFETY: the thread must be attached, which the argument says; names of types are C strings that live as long as they.
     unsafe {
-        let exception = ffi::PyErr_GetRaisedException();
-        if exception.is_null() {
+        let Some(exception) = ptr::NonNull::new(ffi::PyErr_GetRaisedException()) else {
             return "the guest answered something unasked".to_owned();
-        }
-        let mut words = CStr::from_ptr((*ffi::Py_TYPE(exception)).tp_name).to_string_lossy().into_owned();
-        let text = ffi::PyObject_Str(exception);
+        };
+        let exception = Owned(exception.as_ptr(), PhantomData::<&Attached>);
+        let mut words = CStr::from_ptr((*ffi::Py_TYPE(exception.0)).tp_name).to_string_lossy().into_owned();
+        let text = ffi::PyObject_Str(exception.0);
         if !text.is_null() {
+            let text = Owned(text, PhantomData::<&Attached>);
             let mut length = 0;
-            let start = ffi::PyUnicode_AsUTF8AndSize(text, &raw mut length);
+            let start = ffi::PyUnicode_AsUTF8AndSize(text.0, &raw mut length);
             if !start.is_null() {
                 let text = std::slice::from_raw_parts(start.cast::<u8>(), length.cast_unsigned());
                 words = format!("{words}: {}", String::from_utf8_lossy(text));
             }
-            ffi::Py_DECREF(text);
         }
         ffi::PyErr_Clear();
-        ffi::Py_DECREF(exception);
         words
     }
 }

@@ -21,8 +21,8 @@ pub(crate) enum Target {
     Process(i32),
 }
 
-/// Where one worker can be reached now. Written by the worker: set when it can be, cleared before the thread ends or
-/// the process is reaped, so that the identifier cannot have passed to somebody else.
+/// Where one worker can be reached now. Written by the worker: set when it can be, cleared before the thread ends,
+/// the interpreter is ended or the process is reaped, so that the identifier cannot have passed to somebody else.
 #[derive(Debug, Default)]
 pub(crate) struct Reach(Mutex<Option<Target>>);
 

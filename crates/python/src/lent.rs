@@ -2,17 +2,13 @@
 #![expect(unsafe_code, reason = "an object type of a subinterpreter is made and filled by hand")]
 
 use std::ffi::{c_int, c_uint, c_void};
-use std::mem::{ManuallyDrop, size_of};
+use std::mem::size_of;
 use std::ptr;
 use std::sync::Arc;
 
-use hypern_pool::Mailbox;
 use pyo3::ffi;
 
-use crate::buffer::Held;
-
-/// Memory that nobody looks at any more, to be given back by a thread of the main interpreter.
-pub(crate) type Returned = Mailbox<Held>;
+use crate::buffer::{GivenBack, Held};
 
 /// The type of the objects, made once in each interpreter. An owned reference.
 #[derive(Debug)]
@@ -22,17 +18,17 @@ pub(crate) struct LentType(*mut ffi::PyObject);
 #[repr(C)]
 struct Object {
     base: ffi::PyObject,
-    /// Taken out by `dealloc`, once.
-    lent: ManuallyDrop<Lent>,
+    /// Written when the object is made, read out by `dealloc`.
+    lent: Lent,
 }
 
 struct Lent {
     memory: Arc<Held>,
-    returned: Arc<Returned>,
+    given_back: Arc<GivenBack>,
 }
 
 impl LentType {
-    /// Makes the type in the current interpreter; null with an exception set where that fails.
+    /// Makes the type in the current interpreter; `None` with an exception set where that fails.
     ///
     /// # Safety
     /// The thread must be attached to the interpreter that the type is for.
@@ -58,14 +54,14 @@ impl LentType {
     ///
     /// # Safety
     /// The thread must be attached to the interpreter of the type.
-    pub(crate) unsafe fn lend(&self, memory: &Arc<Held>, returned: &Arc<Returned>) -> *mut ffi::PyObject {
+    pub(crate) unsafe fn lend(&self, memory: &Arc<Held>, given_back: &Arc<GivenBack>) -> *mut ffi::PyObject {
         // SAFETY: the type is a type of this interpreter by the caller's word.
         let object = unsafe { ffi::PyType_GenericAlloc(self.0.cast(), 0) }.cast::<Object>();
         if !object.is_null() {
-            let lent = Lent { memory: Arc::clone(memory), returned: Arc::clone(returned) };
+            let lent = Lent { memory: Arc::clone(memory), given_back: Arc::clone(given_back) };
             // SAFETY: the object was allocated with the size of `Object` and nobody else knows it yet; the place is not
             // initialised, so it is written and not assigned.
-            unsafe { (&raw mut (*object).lent).write(ManuallyDrop::new(lent)) };
+            unsafe { (&raw mut (*object).lent).write(lent) };
         }
         object.cast()
     }
@@ -73,9 +69,9 @@ impl LentType {
     /// Lets go of the type.
     ///
     /// # Safety
-    /// The thread must be attached to the interpreter of the type.
-    pub(crate) unsafe fn release(self) {
-        // SAFETY: an owned reference, given up once because `self` is consumed.
+    /// The thread must be attached to the interpreter of the type, and the type not be used any more.
+    pub(crate) unsafe fn release(&self) {
+        // SAFETY: an owned reference must be given up once, which holds by the caller's word.
         unsafe { ffi::Py_DECREF(self.0) };
     }
 }
@@ -92,11 +88,11 @@ unsafe extern "C" fn get_buffer(object: *mut ffi::PyObject, view: *mut ffi::Py_b
 
 /// Sends the memory home if nobody else holds it, and frees the object.
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the interpreter calls this once, at the end of an object of the type.
-    let Lent { memory, returned } = unsafe { ManuallyDrop::take(&mut (*object.cast::<Object>()).lent) };
+    // SAFETY: the interpreter calls this once, at the end of an object of the type; what is read out is not used there again.
+    let Lent { memory, given_back } = unsafe { (&raw const (*object.cast::<Object>()).lent).read() };
     // Not dropped here: that would release the buffer of an object of the main interpreter in this one.
     if let Some(memory) = Arc::into_inner(memory) {
-        returned.put(memory);
+        given_back.put(memory);
     }
     // SAFETY: `PyType_GenericAlloc` took the memory of an object without garbage collection from this allocator, and a
     // reference to the heap type, which is read before the object is freed.

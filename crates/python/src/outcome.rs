@@ -62,14 +62,14 @@ impl Outcome {
             Self::Raised(error) => Opened::TaskError(error),
             Self::Reply(Frame { kind: Kind::Returned, payload, .. }) if payload.is_empty() => Opened::Value(py.None()),
             Self::Reply(Frame { kind: Kind::Returned, payload, buffers, .. }) => {
-                match lend(py, payload, buffers).and_then(|data| face.decode.call1(py, data)) {
+                match show(py, payload, buffers).and_then(|data| face.decode.call1(py, data)) {
                     Ok(value) => Opened::Value(value),
                     // It cannot be rebuilt; or Ctrl-C came meanwhile, which is not the task's.
                     Err(error) => Opened::PoolError(error),
                 }
             }
             Self::Reply(Frame { payload, buffers, .. }) => {
-                match lend(py, payload, buffers).and_then(|data| face.decode_error.call1(py, data)) {
+                match show(py, payload, buffers).and_then(|data| face.decode_error.call1(py, data)) {
                     Ok(exception) => Opened::TaskError(PyErr::from_value(exception.into_bound(py))),
                     Err(error) => Opened::PoolError(error),
                 }
@@ -134,10 +134,10 @@ fn settle_future(py: Python<'_>, face: &Face, future: Py<PyAny>, outcome: Outcom
     }
 }
 
-type Lent<'py> = (Bound<'py, PyAny>, Bound<'py, PyList>);
+type Shown<'py> = (Bound<'py, PyAny>, Bound<'py, PyList>);
 
 /// Makes the payload and the buffers of a frame visible to Python.
-fn lend(py: Python<'_>, payload: Vec<u8>, buffers: Vec<Vec<u8>>) -> PyResult<Lent<'_>> {
+fn show(py: Python<'_>, payload: Vec<u8>, buffers: Vec<Vec<u8>>) -> PyResult<Shown<'_>> {
     let payload = if payload.len() > COPY {
         Bound::new(py, Buffer::new(payload))?.into_any()
     } else {

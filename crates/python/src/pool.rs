@@ -216,7 +216,7 @@ impl Pool {
         })
     }
 
-    /// Asks running tasks to give up: `SystemExit` inside threads, SIGKILL to processes.
+    /// Asks running tasks to give up: `SystemExit` inside threads and interpreters, SIGKILL to processes.
     fn interrupt(&self, py: Python<'_>) {
         self.0.seats.iter().for_each(|seat| seat.reach.interrupt(py));
     }
@@ -233,16 +233,11 @@ impl Pool {
         let _ = py;
     }
 
-    /// Waits until no interpreter of the pool lives, at most `timeout` seconds, and tells whether none does. Not ended by
-    /// Ctrl-C, which cannot keep a fork from coming.
-    fn has_rested(&self, py: Python<'_>, timeout: f64) -> bool {
-        #[cfg(own_gil)]
-        return py.detach(|| self.0.guests.wait_ended(Duration::try_from_secs_f64(timeout).ok()));
-        #[cfg(not(own_gil))]
-        {
-            let _ = (py, timeout);
-            true
-        }
+    /// Waits until no interpreter of the pool lives, at most `timeout` seconds, and tells whether none does. Does not look for
+    /// signals: Ctrl-C cannot keep a fork from coming.
+    fn wait_rested(&self, py: Python<'_>, timeout: Option<f64>) -> bool {
+        let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        py.detach(|| self.0.interpreters.wait_ended(timeout))
     }
 
     /// Ends one `pause`.
@@ -388,7 +383,8 @@ fn encode(
     data: &Bound<'_, PyAny>,
     awaited: bool,
 ) -> PyResult<Encoded> {
-    drop(core.returned.try_take());
+    // What interpreters let go of can only be dropped here.
+    drop(core.given_back.try_take());
     let apart = shipped.is_some();
     let encoded = core.face.encode.call1(py, (kind as u8, function, data, apart))?;
     let (payload, memory, path): (PyBackedBytes, Vec<Bound<'_, PyAny>>, Shipment) = encoded.extract(py)?;

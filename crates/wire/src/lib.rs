@@ -12,7 +12,8 @@
 //! | 8 | 8 | function number, 0 for none |
 //! | 16 | 8 | length of the payload |
 //!
-//! The other side of this page is `python/hypern/_channel.py` and `_kind.py`. A frame from a child is hostile until proven well-formed:
+//! The other side of this page is `python/hypern/_channel.py` and `_kind.py`. A frame from a process is hostile until proven
+//! well-formed:
 //! every length is checked, and memory is taken as bytes arrive, never on the word of a length.
 #![forbid(unsafe_code)]
 
@@ -34,27 +35,27 @@ const FIRST_GULP: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// To the child: call the function once; the payload holds its arguments, or is empty where there are none.
+    /// To the guest: call the function once; the payload holds its arguments, or is empty where there are none.
     Call = 1,
-    /// To the child: call the function with each item of the payload.
+    /// To the guest: call the function with each item of the payload.
     Each = 2,
-    /// To the child: call the function with the elements of each item of the payload.
+    /// To the guest: call the function with the elements of each item of the payload.
     Star = 3,
-    /// To the child: the payload holds callables with their arguments.
+    /// To the guest: the payload holds callables with their arguments.
     Calls = 4,
-    /// To the child: keep the function in the payload under the function number.
+    /// To the guest: keep the function in the payload under the function number.
     Define = 5,
-    /// To the child: forget the function of that number.
+    /// To the guest: forget the function of that number.
     Forget = 6,
-    /// From the child: it is ready.
+    /// From the guest: it is ready.
     Ready = 7,
-    /// From the child: the payload holds what was returned, `None` where it is empty.
+    /// From the guest: the payload holds what was returned, `None` where it is empty.
     Returned = 8,
-    /// From the child: the payload holds what was raised.
+    /// From the guest: the payload holds what was raised.
     Raised = 9,
-    /// To the child, first of all: what it takes over from its parent.
+    /// To the guest, first of all: what it takes over from its parent.
     Setup = 10,
-    /// To the child: the module search path of what follows.
+    /// To the guest: the module search path of what follows.
     Path = 11,
 }
 

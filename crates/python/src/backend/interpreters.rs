@@ -4,18 +4,15 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::backend::Intake;
-use crate::backend::isolated::{Guest, serve};
+use crate::backend::isolated::{Guest, failed_setup, serve};
 use crate::core::{Core, Seat};
 use crate::home::Home;
-use crate::interpreter::{self, Failure, Recipe, Surroundings};
-use crate::outcome::{Opened, Outcome};
+use crate::interpreter::{self, Failure, Recipe};
+use crate::outcome::Outcome;
 use crate::task::Encoded;
 
 pub(super) fn live(py: Python<'_>, core: &Core, recipe: &Recipe, seat: &Seat, intake: &Intake) {
-    Home::leave(py, |home| {
-        let interpreter = || Interpreter { core, recipe, seat, home };
-        serve(core, home, intake, || interpreter().enter().map(|()| interpreter()));
-    });
+    Home::leave(py, |home| serve(core, home, intake, || Interpreter { core, recipe, seat, home }.enter()));
 }
 
 /// The guest of one worker, and what is needed to make another. The interpreter itself belongs to the thread.
@@ -28,33 +25,33 @@ struct Interpreter<'a> {
 
 impl Interpreter<'_> {
     /// Makes an interpreter, in which the initializer has run.
-    fn enter(&self) -> PyResult<()> {
-        let around = Surroundings { home: self.home, guests: &self.core.guests, reach: &self.seat.reach };
-        interpreter::make(self.recipe, &around).map_err(|failure| match failure {
-            Failure::Told(reason) => PyRuntimeError::new_err(format!("no interpreter can be made: {reason}")),
-            Failure::Raised(frame) => self.home.attach(|py| match Outcome::Reply(frame).open(py, &self.core.face) {
-                Opened::TaskError(error) | Opened::PoolError(error) => error,
-                Opened::Value(_) => PyRuntimeError::new_err("an interpreter returned something unasked"),
-            }),
-        })
+    fn enter(self) -> PyResult<Self> {
+        match interpreter::make(self.recipe, self.home, &self.core.interpreters, &self.seat.reach) {
+            Ok(()) => Ok(self),
+            Err(Failure::Told(reason)) => Err(PyRuntimeError::new_err(format!("no interpreter can be made: {reason}"))),
+            Err(Failure::Raised(frame)) => Err(failed_setup(self.home, frame, &self.core.face)),
+        }
     }
 }
 
 impl Guest for Interpreter<'_> {
     fn hand_over(self, task: &Encoded) -> (Outcome, Option<Self>) {
+        let (core, home) = (self.core, self.home);
         // It is gone where the callback of a future has forked on this thread.
-        if !interpreter::is_there()
-            && let Err(error) = self.enter()
-        {
-            return (Outcome::Refused(Some(error.to_string())), None);
-        }
-        let outcome = match interpreter::exchange(task, &self.core.returned) {
+        let ready = match interpreter::is_there() {
+            true => self,
+            false => match self.enter() {
+                Ok(entered) => entered,
+                Err(error) => return (Outcome::Refused(Some(home.attach(|_| error.to_string()))), None),
+            },
+        };
+        let outcome = match interpreter::exchange(task, &core.given_back) {
             Ok(frame) => Outcome::Reply(frame),
             Err(told) => {
                 Outcome::Raised(PyRuntimeError::new_err(format!("the interpreter could not run the task: {told}")))
             }
         };
-        (outcome, Some(self))
+        (outcome, Some(ready))
     }
 
     fn end(self) {

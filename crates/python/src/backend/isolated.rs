@@ -4,13 +4,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use hypern_pool::Next;
+use hypern_wire::Frame;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::backend::{Intake, Unsettled, end_if_forked, settle};
 use crate::core::Core;
+use crate::face::Face;
 use crate::home::Home;
 use crate::lineage;
-use crate::outcome::{Outcome, start_future};
+use crate::outcome::{Opened, Outcome, start_future};
 use crate::task::{Encoded, Reply, Task, Work};
 
 /// The place that a worker gives its tasks to.
@@ -24,39 +27,52 @@ pub(super) trait Guest: Sized {
 
 /// Gives tasks to a guest until there are no more. `enter` makes another one in place of one that is gone.
 pub(super) fn serve<G: Guest>(core: &Core, home: Home, intake: &Intake, enter: impl Fn() -> PyResult<G>) {
-    let enter = || enter().map_err(|error| home.attach(|py| core.break_down(py, &error)));
-    let Ok(guest) = enter() else { return };
-    let mut guest = Some(guest);
     let mut unsettled: Option<Unsettled> = None;
-    loop {
-        let next = match guest {
-            Some(_) => intake.next(&core.queue, || settle(core, unsettled.take())),
-            None => {
-                // The last one died: its place is taken at once, so that the next task finds it ready.
-                settle(core, unsettled.take());
-                if core.queue.is_closed() && core.queue.pending() == 0 {
-                    break;
-                }
-                let Ok(entered) = enter() else { return };
-                guest = Some(entered);
-                continue;
-            }
-        };
-        match (next, guest.take()) {
-            (Next::Task(task), Some(ready)) => (guest, unsettled) = run(core, home, ready, task),
-            (Next::Rest, Some(ready)) => {
-                ready.end();
-                core.queue.rest();
-            }
-            (_, ready) => {
-                if let Some(ready) = ready {
-                    ready.end();
-                }
+    'guests: loop {
+        let mut guest = match enter() {
+            Ok(guest) => guest,
+            Err(error) => {
+                home.attach(|py| {
+                    core.break_down(py, &error);
+                    drop(error);
+                });
                 break;
             }
+        };
+        loop {
+            match intake.next(&core.queue, || settle(core, unsettled.take())) {
+                Next::Task(task) => match run(core, home, guest, task) {
+                    (Some(ready), outcome) => (guest, unsettled) = (ready, outcome),
+                    (None, outcome) => {
+                        // Its place is taken at once, so that the next task finds it ready.
+                        settle(core, outcome);
+                        break;
+                    }
+                },
+                Next::Rest => {
+                    guest.end();
+                    core.queue.rest();
+                    break;
+                }
+                Next::End => {
+                    guest.end();
+                    break 'guests;
+                }
+            }
+        }
+        if core.queue.is_over() {
+            break;
         }
     }
-    home.attach(|_| drop(core.returned.try_take()));
+    home.attach(|_| drop(core.given_back.try_take()));
+}
+
+/// Opens what a guest raised while it began.
+pub(super) fn failed_setup(home: Home, frame: Frame, face: &Face) -> PyErr {
+    home.attach(|py| match Outcome::Reply(frame).open(py, face) {
+        Opened::TaskError(error) | Opened::PoolError(error) => error,
+        Opened::Value(_) => PyRuntimeError::new_err("a guest returned something unasked"),
+    })
 }
 
 /// Runs one task; a future is settled at once.

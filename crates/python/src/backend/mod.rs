@@ -1,7 +1,7 @@
 //! The kinds of place where workers run tasks: siblings of one shape, chosen here and nowhere else.
 //!
-//! Each has `live` (the life of a worker), `enter` (before the first task) and `run` (once a task); what the two isolated
-//! ones have in common is in `isolated`.
+//! Each has `live` (the life of a worker) and `enter` (before the first task); the isolated ones share their loop and hand
+//! tasks over through `isolated::Guest`.
 
 #[cfg(own_gil)]
 mod interpreters;

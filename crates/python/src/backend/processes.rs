@@ -5,11 +5,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::backend::Intake;
-use crate::backend::isolated::{Guest, serve};
+use crate::backend::isolated::{Guest, failed_setup, serve};
 use crate::child::{Child, Command, Lost};
 use crate::core::{Core, Seat};
 use crate::home::Home;
-use crate::outcome::{Opened, Outcome};
+use crate::outcome::Outcome;
 use crate::task::Encoded;
 
 /// How often a process that ends before it is ready is started again before the pool is given up.
@@ -40,10 +40,7 @@ fn enter<'a>(core: &Core, command: &Command, seat: &'a Seat, home: Home) -> PyRe
         match child.receive() {
             Ok(Frame { kind: Kind::Ready, .. }) => return Ok(child),
             Ok(frame) => {
-                return Err(home.attach(|py| match Outcome::Reply(frame).open(py, &core.face) {
-                    Opened::TaskError(error) | Opened::PoolError(error) => error,
-                    Opened::Value(_) => PyRuntimeError::new_err("a worker process returned something unasked"),
-                }));
+                return Err(failed_setup(home, frame, &core.face));
             }
             Err(Lost::Unread) => "it ended while it started".clone_into(&mut reason),
             Err(Lost::Died { status, detail, .. }) => {
@@ -79,7 +76,9 @@ impl Guest for Process<'_> {
             drop(self.child);
             self.child = match enter(self.core, self.command, self.seat, self.home) {
                 Ok(child) => child,
-                Err(error) => return (Outcome::Refused(Some(error.to_string())), None),
+                Err(error) => {
+                    return (Outcome::Refused(Some(self.home.attach(|_| error.to_string()))), None);
+                }
             };
         }
         let detail = format!("{HANDOVERS} worker processes in a row ended before they had read the task");

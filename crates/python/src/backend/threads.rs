@@ -51,10 +51,7 @@ fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
         };
         let task = match task {
             Next::Task(task) => task,
-            Next::Rest => {
-                py.detach(|| core.queue.rest());
-                continue;
-            }
+            Next::Rest => unreachable!("only workers of interpreters rest"),
             Next::End => break,
         };
         unsettled = run(py, core, task);
