@@ -24,7 +24,7 @@ def main() -> None:
             cases.append(measure.Case(f"{pool.name}, bytes", partial(pool.pool.run_sync, work.measure, data)))
             for size, content in (("large", data), ("small", few)):
                 call = partial(pool.pool.run_sync, work.measure, memoryview(content))
-                cases.append(measure.Case(f"{pool.name}, {size} memoryview", _repeat(call, 20), 20))
+                cases.append(measure.Case(f"{pool.name}, {size} memoryview", _repeat(call, 200), 200))
         samples = measure.interleave(cases, options.rounds)
 
     copy = samples["one copy"]
@@ -36,7 +36,7 @@ def main() -> None:
             name = rivals.hypern_name(backend)
             report.at_most(f"copies of bytes, {name}", samples[f"{name}, bytes"].over(copy), 2.0)
             ratio = samples[f"{name}, large memoryview"].over(samples[f"{name}, small memoryview"])
-            report.at_most(f"large memoryview over small one, {name}", ratio, 1.5)
+            report.at_most(f"large memoryview over small one, {name}", ratio, 2.0)
     report.close(options)
 
 

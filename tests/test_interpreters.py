@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 
 import pytest
 
 import tasks
-from child import STRICT, run
+from child import STRICT, Child, run
 from conftest import BACKENDS
 from hypern import BlockingExecutor, TransferError
 from sync import Gate, count
@@ -235,3 +236,141 @@ def test_the_standard_library_is_used_by_all_workers_until_the_end(module):
         flags=STRICT,
         patience=100,
     ).ok()
+
+
+# What reviews found
+
+
+def test_large_arguments_of_callers_that_have_left_are_given_back_in_the_main_interpreter():
+    """Dropped by a worker inside its interpreter, they corrupt the heap within seconds."""
+    done = run(
+        """
+        import signal, sys, time
+        from hypern import BlockingExecutor
+
+        class Enough(Exception):
+            pass
+
+        def stop(*_):
+            raise Enough
+
+        def slow(data):
+            import time
+            time.sleep(0.004)
+            return len(data)
+
+        signal.signal(signal.SIGALRM, stop)
+        left = 0
+        with BlockingExecutor(2, backend="interpreters") as executor:
+            for turn in range(int(sys.argv[1])):
+                signal.setitimer(signal.ITIMER_REAL, 0.002)
+                try:
+                    executor.run_sync(slow, bytes(100_000 + turn))
+                except Enough:
+                    left += 1
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                try:
+                    executor.map(lambda data: 1 // len(data), [b"", *[bytes(100_000)] * 5], chunk_size=1)
+                except ZeroDivisionError:
+                    pass
+        assert left
+        """,
+        count(100, 2000),
+        patience=200,
+    )
+    # What the signal handler raised may have met code that cannot raise, which Python says on stderr.
+    assert done.rc == 0, done.report()
+    assert "Fatal" not in done.err
+
+
+@pytest.mark.parametrize("way", ["of its own pool", "of another pool"])
+def test_a_fork_comes_while_a_callback_waits_for_a_task(way):
+    run(
+        """
+        import os, sys, threading
+        from hypern import BlockingExecutor
+        import tasks
+        from sync import Gate
+
+        executor = BlockingExecutor(1, backend="interpreters")
+        other = executor if sys.argv[1] == "of its own pool" else BlockingExecutor(1, backend="interpreters")
+        inside, results = threading.Event(), []
+
+        def callback(future):
+            waiting = other.submit(gate.door.wait)
+            inside.set()
+            waiting.result(60)
+            results.append(other.submit(tasks.square, 3).result(60))
+
+        with Gate() as gate:
+            executor.submit(tasks.nothing).add_done_callback(callback)
+            assert inside.wait(30)
+            gate.arrived()
+            threading.Timer(0.2, gate.open).start()
+            process = os.fork()
+            if process == 0:
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+        executor.shutdown()
+        other.shutdown()
+        assert results == [9]
+        """,
+        way,
+        flags=(*STRICT, "-W", "ignore:This process:DeprecationWarning"),
+    ).ok()
+
+
+def test_a_thread_that_threading_does_not_know_is_waited_for():
+    """CPython 3.13 ends the process where such a thread is left in an interpreter."""
+    run(
+        """
+        from hypern import BlockingExecutor
+
+        def leave_one():
+            import _thread, time
+            _thread.start_new_thread(time.sleep, (0.3,))
+
+        with BlockingExecutor(1, backend="interpreters") as executor:
+            executor.run_sync(leave_one)
+        """
+    ).ok()
+
+
+def test_a_slow_end_of_one_interpreter_does_not_keep_others_from_being_made():
+    run(
+        """
+        import threading, time
+        from hypern import BlockingExecutor
+
+        def leave_one():
+            import threading, time
+            threading.Thread(target=time.sleep, args=(3,)).start()
+
+        slow = BlockingExecutor(1, backend="interpreters")
+        slow.run_sync(leave_one)
+        ending = threading.Thread(target=slow.shutdown)
+        ending.start()
+        while slow.is_running():
+            pass
+        with BlockingExecutor(1, backend="interpreters") as executor:
+            assert executor.run_sync(abs, -1) == 1
+        assert ending.is_alive()
+        ending.join()
+        """
+    ).ok()
+
+
+def test_ctrl_c_at_exit_ends_the_program_also_where_c_code_keeps_an_interpreter():
+    with Child.of(
+        """
+        from hypern import BlockingExecutor
+        executor = BlockingExecutor(1, backend="interpreters")
+        executor.run_sync(abs, -1)
+        executor.submit(eval, "len(bytes(1)) + (pow(3, 3 * 10**8) & 1)")
+        print("end", flush=True)
+        """
+    ) as child:
+        child.expect("end")
+        child.asleep()
+        child.signal(signal.SIGINT)
+        assert child.finish(30).rc == 130

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _thread
 import _warnings
+import atexit
 import sys
+import time
 
 # Not by pickle, which loads what a worker can do without.
 from _pickle import loads
@@ -67,10 +69,17 @@ def begin_in_interpreter(setup: bytes) -> tuple[Callable[..., Any], Callable[[],
 
 def _leave() -> None:
     """Let go of what CPython (3.13 to 3.15) would not let go of in order when the interpreter ends."""
+    # Here and not at the very end, where this would keep others from making and ending interpreters.
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    # Threads that `threading` does not know: CPython 3.13 ends the process if one is left.
+    while sys.version_info < (3, 14) and _thread._count():
+        time.sleep(0.001)
     # A pattern among the filters keeps all memory of the interpreter from being freed, if any module holds `warnings`.
     _warnings.filters[:] = [each for each in _warnings.filters if not any(map(_is_pattern, each))]
     # A thread that `threading` did not start is forgotten when that module is half gone, which it complains of.
-    threading = sys.modules.get("threading")
     if threading is not None:
         vars(threading._thread_local_info).clear()
 

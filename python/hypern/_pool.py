@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import sys
@@ -120,7 +121,9 @@ def why_no_interpreters() -> str | None:
         return "it needs CPython 3.13 or newer; use backend='processes'"
     if _gil.is_free_threaded_build():
         return "this Python is free-threaded; use backend='threads', which is parallel here and shares memory"
-    if sys.version_info < (3, 15) and "tracemalloc" in sys.modules and sys.modules["tracemalloc"].is_tracing():
+    import _tracemalloc
+
+    if sys.version_info < (3, 15) and _tracemalloc.is_tracing():
         return "tracemalloc is on, which CPython 3.13 and 3.14 do not survive there; stop it or use backend='processes'"
     return None
 
@@ -187,8 +190,6 @@ class _Lifetime:
         #: Held around every change of what is below; made anew in a forked child.
         self.lock = threading.RLock()
         self._pools: set[_core.Pool] = set()
-        #: What each thread that forks has paused, as often as it did.
-        self._paused: dict[int, list[_core.Pool]] = {}
         self._begun = False
         self._ended = False
         self.executors: weakref.WeakSet[BlockingExecutor] = weakref.WeakSet()
@@ -207,8 +208,16 @@ class _Lifetime:
             except RuntimeError as error:
                 raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
             if hasattr(os, "register_at_fork"):
+                # Handlers run in reverse order before a fork: ours, which may wait for tasks, is to come before that of
+                # the standard library's pools, which takes a lock.
+                import concurrent.futures.thread  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+                from hypern import _core
+
                 os.register_at_fork(
-                    before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._start_afresh
+                    before=functools.partial(_core.before_fork, PATIENCE, _say_that_a_fork_waits),
+                    after_in_parent=_core.after_fork_in_parent,
+                    after_in_child=self._start_afresh,
                 )
             self._begun = True
 
@@ -230,9 +239,12 @@ class _Lifetime:
             pools = list(self._pools)
         for pool in pools:
             pool.close(False)
+        from hypern import _core
+
         try:
             for pool in pools:
                 pool.wait_ended(None)
+            _core.end_interpreters(GRACE)
         except BaseException:
             for pool in pools:
                 pool.close(True)
@@ -243,37 +255,11 @@ class _Lifetime:
                 _flush_and_exit(130)
             raise
 
-    def _before_fork(self) -> None:
-        """Let the fork come when no interpreter lives and no worker process is half started."""
-        from hypern import _core
-
-        paused = self._paused.setdefault(threading.get_ident(), [])
-        while True:
-            with self.lock:
-                pools = list(self._pools)
-            for pool in pools:
-                pool.pause()
-            paused += pools
-            for pool in pools:
-                if not pool.wait_rested(PATIENCE):
-                    _log.warning("hypern: a fork waits until the tasks that run in interpreters have ended")
-                    pool.wait_rested(None)
-            if _core.before_fork():
-                return
-
-    def _after_fork(self) -> None:
-        from hypern import _core
-
-        _core.after_fork_in_parent()
-        for pool in self._paused.pop(threading.get_ident(), ()):
-            pool.resume()
-
     def _start_afresh(self) -> None:
         """In a forked child: forget threads that do not exist here; pools are opened anew when they are used."""
         from hypern import _core
 
         self.lock = threading.RLock()
-        self._paused = {}
         _core.after_fork_in_child()
         _shipping.start_afresh()
         pools, self._pools = self._pools, set()
@@ -288,6 +274,10 @@ class _Lifetime:
 _abandoned: list[Any] = []
 _lifetime = _Lifetime()
 track = _lifetime.executors.add
+
+
+def _say_that_a_fork_waits() -> None:
+    _log.warning("hypern: a fork waits until the tasks that run in interpreters have ended")
 
 
 def _flush_and_exit(code: int) -> None:

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+#[cfg(own_gil)]
+use std::sync::{Mutex, PoisonError, Weak};
 
 use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
@@ -26,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) queue: Queue<Task>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     /// Counts the interpreters of the pool.
+    #[cfg(own_gil)]
     pub(crate) interpreters: Arc<Lifecycle>,
     /// What interpreters were lent and have let go of last; dropped by whoever comes by in the main interpreter.
     pub(crate) given_back: Arc<GivenBack>,
@@ -39,6 +42,27 @@ pub(crate) struct Core {
     pub(crate) broken: OnceLock<String>,
     /// One for each worker.
     pub(crate) seats: Vec<Seat>,
+}
+
+/// The pools of interpreters, for forks. Locked under [`fork::hold_off`], so that no child inherits it locked.
+#[cfg(own_gil)]
+static WITH_INTERPRETERS: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
+
+/// Lists a pool of interpreters before its first worker starts. Waits for forks, detached.
+#[cfg(own_gil)]
+pub(crate) fn list_with_interpreters(core: &Arc<Core>) {
+    let _no_fork = fork::hold_off();
+    let mut listed = WITH_INTERPRETERS.lock().unwrap_or_else(PoisonError::into_inner);
+    listed.retain(|other| other.strong_count() > 0);
+    listed.push(Arc::downgrade(core));
+}
+
+/// The pools of interpreters that exist. Waits for forks, detached.
+#[cfg(own_gil)]
+pub(crate) fn with_interpreters() -> Vec<Arc<Core>> {
+    let _no_fork = fork::hold_off();
+    let listed = WITH_INTERPRETERS.lock().unwrap_or_else(PoisonError::into_inner);
+    listed.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// What others know of one worker.
@@ -63,6 +87,7 @@ impl Core {
             generation: fork::generation(),
             queue,
             lifecycle: Arc::new(Lifecycle::new()),
+            #[cfg(own_gil)]
             interpreters: Arc::new(Lifecycle::new()),
             given_back: Arc::new(Mailbox::new()),
             threads,
@@ -73,6 +98,14 @@ impl Core {
             broken: OnceLock::new(),
             seats: (0..workers).map(|_| Seat::default()).collect(),
         }
+    }
+
+    /// Whether interpreters of the pool rest for a fork of this thread.
+    pub(crate) fn rests_for_this_thread(&self) -> bool {
+        #[cfg(own_gil)]
+        return matches!(self.backend, Backend::Interpreters(_)) && fork::is_forking();
+        #[cfg(not(own_gil))]
+        false
     }
 
     /// Ends the pool because a worker cannot work: refuses what waits and all that comes.
@@ -107,18 +140,14 @@ impl Core {
                 continue;
             }
             let outcome = Outcome::Refused(self.broken.get().cloned());
-            reply.settle(outcome, std::time::Duration::ZERO, None, &self.face);
+            drop(reply.settle(outcome, std::time::Duration::ZERO, None, &self.face));
         }
     }
 
     /// Tells whether the current thread must not wait for a worker of this pool: it works for the pool itself, or is about to
     /// fork, for which interpreters rest.
     pub(crate) fn is_current(&self) -> bool {
-        #[cfg(own_gil)]
-        if matches!(self.backend, Backend::Interpreters(_)) && fork::is_forking() {
-            return true;
-        }
-        lineage::contains(self.id)
+        self.rests_for_this_thread() || lineage::contains(self.id)
     }
 
     /// The exception for a call that came too late.

@@ -4,10 +4,18 @@
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+#[cfg(own_gil)]
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
+#[cfg(own_gil)]
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
+
+#[cfg(own_gil)]
+use crate::core::Core;
 
 /// How many forks lie between the first process and this one. Written by the only thread of a fresh child.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -22,18 +30,24 @@ pub(crate) fn generation() -> u64 {
 /// open in it.
 static FORKS: RwLock<()> = RwLock::new(());
 
-/// Whether a thread is about to fork.
-enum Forking {
-    No,
-    /// It is, and keeps workers from what they [`hold_off`] forks for.
-    Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
-    /// It is, but a handler of somebody else's waits for a worker in between.
-    Beside,
+/// Threads that are about to fork and have interpreters rest for it. Written by them.
+static WANTED: AtomicUsize = AtomicUsize::new(0);
+
+/// What a thread that is about to fork has done for it.
+#[derive(Default)]
+struct Forking {
+    /// Forks that are to come: a handler of somebody else's, called before a fork, may fork itself.
+    depth: usize,
+    /// Keeps workers from what they [`hold_off`] forks for; given up while such a handler waits for a worker.
+    alone: Option<RwLockWriteGuard<'static, ()>>,
+    /// The pools whose interpreters rest.
+    #[cfg(own_gil)]
+    paused: Vec<Arc<Core>>,
 }
 
 thread_local! {
     /// Written by this thread. The child goes on as a copy of the thread, and lets go in its turn.
-    static FORKING: RefCell<Forking> = const { RefCell::new(Forking::No) };
+    static FORKING: RefCell<Forking> = RefCell::new(Forking::default());
 }
 
 /// Keeps other threads from forking; never held for longer than it takes to start a process. Woken by
@@ -42,41 +56,31 @@ pub(crate) fn hold_off() -> RwLockReadGuard<'static, ()> {
     FORKS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until no worker holds forks off. Woken by the last one that does.
+/// Waits until no interpreter lives, which would crash the child, and no worker holds forks off; keeps it so until the fork
+/// has come. Woken by workers as they end their interpreters or are done.
 ///
-/// Tells whether the fork can come: false where an interpreter lives, which would crash the child. Then the workers are
-/// let go on, and the caller has interpreters ended and tries again.
+/// `warn()` is called if that takes more than `patience` seconds. One call of the core, as an exception of a handler,
+/// Ctrl-C for one, would not keep the fork from coming.
 #[pyfunction]
-pub(crate) fn before_fork(py: Python<'_>) -> bool {
-    // Held already: a handler of somebody else's, called before a fork, forks itself.
-    if !is_forking() {
-        py.detach(|| FORKING.set(Forking::Alone(FORKS.write().unwrap_or_else(PoisonError::into_inner))));
-    }
-    #[cfg(own_gil)]
-    if !crate::interpreter::none_lives() {
-        FORKING.set(Forking::No);
-        return false;
-    }
-    true
-}
-
-/// Tells whether this thread is about to fork, and interpreters rest for it.
-pub(crate) fn is_forking() -> bool {
-    FORKING.with_borrow(|forking| !matches!(forking, Forking::No))
+pub(crate) fn before_fork(py: Python<'_>, patience: f64, warn: &Bound<'_, PyAny>) {
+    FORKING.with_borrow_mut(|forking| forking.depth += 1);
+    be_alone(py, Duration::try_from_secs_f64(patience).ok(), Some(warn));
 }
 
 /// Lets workers go on after a fork.
 #[pyfunction]
 pub(crate) fn after_fork_in_parent() {
-    FORKING.set(Forking::No);
-}
-
-/// Lets workers go on although the fork of this thread is still to come: it waits for one of them, in a handler of
-/// somebody else's that is called between ours and the fork.
-pub(crate) fn let_go() {
-    if is_forking() {
-        FORKING.set(Forking::Beside);
-    }
+    FORKING.with_borrow_mut(|forking| {
+        forking.depth = forking.depth.saturating_sub(1);
+        if forking.depth == 0 {
+            forking.alone = None;
+            #[cfg(own_gil)]
+            if !forking.paused.is_empty() {
+                forking.paused.drain(..).for_each(|core| core.queue.resume());
+                WANTED.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    });
 }
 
 /// Declares this process a forked child. The package registers this, `before_fork` and `after_fork_in_parent` with the
@@ -84,7 +88,90 @@ pub(crate) fn let_go() {
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    FORKING.set(Forking::No);
+    WANTED.store(0, Ordering::SeqCst);
+    let mut forking = FORKING.take();
+    forking.alone = None;
+    // Pools of the parent are not even dropped.
+    std::mem::forget(forking);
+    #[cfg(own_gil)]
+    crate::interpreter::forget_all();
+}
+
+/// Tells whether this thread is about to fork.
+pub(crate) fn is_forking() -> bool {
+    FORKING.with_borrow(|forking| forking.depth > 0)
+}
+
+/// Tells whether interpreters should end because some thread is about to fork.
+#[cfg(own_gil)]
+pub(crate) fn is_wanted() -> bool {
+    WANTED.load(Ordering::SeqCst) > 0
+}
+
+/// Lets workers go on although the fork of this thread is still to come: it waits for one of them, in a handler of
+/// somebody else's that is called between ours and the fork. [`be_alone_again`] follows.
+pub(crate) fn let_go() {
+    FORKING.with_borrow_mut(|forking| forking.alone = None);
+}
+
+/// Ends what [`let_go`] has begun.
+pub(crate) fn be_alone_again(py: Python<'_>) {
+    if is_forking() {
+        be_alone(py, None, None);
+    }
+}
+
+fn be_alone(py: Python<'_>, patience: Option<Duration>, warn: Option<&Bound<'_, PyAny>>) {
+    while FORKING.with_borrow(|forking| forking.alone.is_none()) {
+        #[cfg(own_gil)]
+        rest(py, patience, warn);
+        #[cfg(not(own_gil))]
+        let _ = (patience, warn);
+        py.detach(|| {
+            let alone = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+            FORKING.with_borrow_mut(|forking| forking.alone = Some(alone));
+        });
+        #[cfg(own_gil)]
+        if !crate::interpreter::none_lives() {
+            // One was made before the lock was taken, by a pool that was not seen to rest.
+            let_go();
+        }
+    }
+}
+
+/// Has the workers of all pools of interpreters rest, each after its task, and waits until they do.
+#[cfg(own_gil)]
+fn rest(py: Python<'_>, patience: Option<Duration>, warn: Option<&Bound<'_, PyAny>>) {
+    let pools = py.detach(|| {
+        // Where this is the callback of a future, on the thread of a worker.
+        crate::interpreter::end();
+        crate::core::with_interpreters()
+    });
+    FORKING.with_borrow_mut(|forking| {
+        for core in &pools {
+            if !forking.paused.iter().any(|paused| Arc::ptr_eq(paused, core)) {
+                if forking.paused.is_empty() {
+                    WANTED.fetch_add(1, Ordering::SeqCst);
+                }
+                core.queue.pause();
+                forking.paused.push(Arc::clone(core));
+            }
+        }
+    });
+    for core in &pools {
+        let rested = |timeout| py.detach(|| core.interpreters.wait_ended(timeout));
+        if !rested(patience) {
+            if let Some(Err(error)) = warn.map(|warn| warn.call0()) {
+                match error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                    // To be raised where it can be seen.
+                    // SAFETY: it only sets a flag, from any thread.
+                    true => unsafe { pyo3::ffi::PyErr_SetInterrupt() },
+                    false => error.write_unraisable(py, None),
+                }
+            }
+            rested(None);
+        }
+    }
 }
 
 /// Ends a child that was forked inside a task and has returned from it: the thread that it woke up on was a worker,

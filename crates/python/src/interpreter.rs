@@ -59,6 +59,11 @@ pub(crate) fn none_lives() -> bool {
     LIVE.load(Ordering::SeqCst) == 0
 }
 
+/// In a forked child: those of the parent do not exist here.
+pub(crate) fn forget_all() {
+    LIVE.store(0, Ordering::SeqCst);
+}
+
 /// Tells whether this thread has an interpreter.
 pub(crate) fn is_there() -> bool {
     OWN.with_borrow(Option::is_some)
@@ -67,6 +72,8 @@ pub(crate) fn is_there() -> bool {
 /// Makes the interpreter of this thread, counted in `counter` and reached by `reach`. The thread is detached before and
 /// after.
 pub(crate) fn make(recipe: &Recipe, home: Home, counter: &Arc<Lifecycle>, reach: &Arc<Reach>) -> Result<(), Failure> {
+    // There is one where a panic has kept it from being ended.
+    end();
     let counted = Counted::new(counter);
     let state = create(home).map_err(Failure::Told)?;
     let begun = {

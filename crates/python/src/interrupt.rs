@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "PyO3 does not wrap PyThreadState_SetAsyncExc")]
 
 use std::ffi::c_long;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::ffi;
@@ -32,7 +32,7 @@ impl Reach {
     }
 
     /// Asks the worker to give up its task: `SystemExit` at its next bytecode, or SIGKILL.
-    pub(crate) fn interrupt(&self, py: Python<'_>) {
+    pub(crate) fn interrupt(self: &Arc<Self>, py: Python<'_>) {
         let target = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match *target {
             None => {}
@@ -43,24 +43,37 @@ impl Reach {
                 unsafe { ffi::PyThreadState_SetAsyncExc(identifier, exception.as_ptr()) };
             }
             #[cfg(own_gil)]
-            Some(Target::Interpreter { interpreter, thread }) => py.detach(|| {
-                // SAFETY: the interpreter must live, which holds while `target` is locked: its owner takes the lock before it
-                // ends it. The state is new, attached by this thread, which is detached from any other, and deleted by
-                // it. The exception is one object for all interpreters. An unknown thread changes nothing.
-                unsafe {
-                    let state = ffi::PyThreadState_New(interpreter as *mut ffi::PyInterpreterState);
-                    ffi::PyEval_RestoreThread(state);
-                    ffi::PyThreadState_SetAsyncExc(thread, ffi::PyExc_SystemExit);
-                    ffi::PyThreadState_Clear(state);
-                    ffi::PyThreadState_DeleteCurrent();
-                }
-            }),
+            Some(Target::Interpreter { .. }) => {
+                let reach = Arc::clone(self);
+                // On a thread of its own: it waits for the interpreter, which a long call of C may keep.
+                drop(std::thread::Builder::new().spawn(move || reach.interrupt_interpreter()));
+            }
             Some(Target::Process(pid)) => {
                 if let Some(pid) = Pid::from_raw(pid) {
                     // An error means that the process has ended, which is what was wanted.
                     let _ = kill_process(pid, Signal::KILL);
                 }
             }
+        }
+    }
+
+    /// Raises `SystemExit` in the interpreter that is the target, if it still is.
+    #[cfg(own_gil)]
+    fn interrupt_interpreter(&self) {
+        let target = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(Target::Interpreter { interpreter, thread }) = *target else { return };
+        // SAFETY: the interpreter must live, which holds while `target` is locked: its owner takes the lock before it ends
+        // it. The state is new, attached by this thread, which has no other, and deleted by it; null would mean that no
+        // memory is left. The exception is one object for all interpreters. An unknown thread changes nothing.
+        unsafe {
+            let state = ffi::PyThreadState_New(interpreter as *mut ffi::PyInterpreterState);
+            if state.is_null() {
+                return;
+            }
+            ffi::PyEval_RestoreThread(state);
+            ffi::PyThreadState_SetAsyncExc(thread, ffi::PyExc_SystemExit);
+            ffi::PyThreadState_Clear(state);
+            ffi::PyThreadState_DeleteCurrent();
         }
     }
 }

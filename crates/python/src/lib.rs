@@ -45,7 +45,7 @@ mod _core {
     #[pymodule_export]
     use crate::gil::needs_gil;
     #[pymodule_export]
-    use crate::pool::{Pool, Ticket, cpu_limit};
+    use crate::pool::{Pool, Ticket, cpu_limit, end_interpreters};
     #[pymodule_export]
     use crate::task::Shipment;
 

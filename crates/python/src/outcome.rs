@@ -1,8 +1,10 @@
 //! What came of a task: returned, raised, or broken because the place where it ran is gone.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hypern_pool::Promise;
 use hypern_wire::{Frame, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -10,7 +12,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::buffer::Buffer;
 use crate::face::{Face, raised_by};
-use crate::task::{Letter, Reply, Spent};
+use crate::task::{Inbox, Letter, Reply, Spent};
 
 /// Payloads over this many bytes are lent to the decoder; smaller ones are cheaper to copy.
 const COPY: usize = 64 * 1024;
@@ -91,13 +93,26 @@ impl Outcome {
     }
 }
 
+/// Where nobody waits any more, what was delivered there. It refers to Python objects: to be dropped in the main
+/// interpreter.
+#[must_use]
+#[expect(dead_code, reason = "held to be dropped in the right place")]
+pub(crate) enum Unclaimed {
+    Promise(Promise<(Outcome, Spent)>),
+    Batch(Inbox),
+}
+
 impl Reply {
     /// Delivers the outcome. A future needs the interpreter and its callbacks run here; the others do not.
-    pub(crate) fn settle(self, outcome: Outcome, ran: Duration, spent: Spent, face: &Face) {
+    pub(crate) fn settle(self, outcome: Outcome, ran: Duration, spent: Spent, face: &Face) -> Option<Unclaimed> {
         match self {
-            Self::Promise(promise) => promise.settle((outcome, spent)),
+            Self::Promise(promise) => {
+                promise.settle((outcome, spent));
+                Arc::into_inner(promise).map(Unclaimed::Promise)
+            }
             Self::Batch(inbox, index) => {
-                inbox.mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64(), spent })
+                inbox.mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64(), spent });
+                Arc::into_inner(inbox).map(Unclaimed::Batch)
             }
             Self::Future(future) => {
                 // None: the interpreter is finalizing and nobody can look at the future any more.
@@ -105,6 +120,7 @@ impl Reply {
                     drop(spent);
                     settle_future(py, face, future, outcome);
                 });
+                None
             }
         }
     }

@@ -15,17 +15,20 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::backend::{self, Backend};
+use crate::backend::{self, Backend, run_here};
 use crate::batch::Batch;
 use crate::buffer::Held;
 use crate::child::Command;
 use crate::context::Context;
 use crate::core::Core;
+#[cfg(own_gil)]
+use crate::core::{list_with_interpreters, with_interpreters};
 use crate::face::Face;
+use crate::fork;
 #[cfg(own_gil)]
 use crate::interpreter::Recipe;
 use crate::lineage::{self, Mark};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, start_future};
 use crate::task::{Call, Encoded, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
@@ -48,6 +51,28 @@ pub(crate) struct Ticket {
 #[pyfunction]
 pub(crate) fn cpu_limit() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// At interpreter exit: ends interpreters of pools that nobody knows any more, made by a constructor that Ctrl-C ended at
+/// its very end. They would crash the exit. Waits at most `timeout` seconds for each pool.
+#[pyfunction]
+pub(crate) fn end_interpreters(py: Python<'_>, timeout: f64) {
+    #[cfg(own_gil)]
+    py.detach(|| {
+        for core in with_interpreters() {
+            core.queue.close();
+            core.interpreters.wait_ended(Duration::try_from_secs_f64(timeout).ok());
+        }
+    });
+    #[cfg(not(own_gil))]
+    let _ = (py, timeout);
+}
+
+impl Drop for Pool {
+    /// Lets the workers end: nobody can give them tasks. Accepted ones are finished.
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
 }
 
 #[pymethods]
@@ -83,6 +108,12 @@ impl Pool {
         };
         let threads = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
         let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), threads, workers));
+        // Made by a handler before a fork, perhaps.
+        fork::let_go();
+        #[cfg(own_gil)]
+        if let Backend::Interpreters(_) = core.backend {
+            py.detach(|| list_with_interpreters(&core));
+        }
         for index in 0..workers {
             let shared = Arc::clone(&core);
             if let Err(error) = core.lifecycle.spawn(&core.threads, index, move || backend::work(&shared, index)) {
@@ -102,6 +133,7 @@ impl Pool {
                 attached += core.attached.take(None).len();
             }
         });
+        fork::be_alone_again(py);
         Ok(Self(core))
     }
 
@@ -163,6 +195,14 @@ impl Pool {
         kwargs: Option<Py<PyDict>>,
     ) -> PyResult<Option<Ticket>> {
         let core = &self.0;
+        if core.rests_for_this_thread() {
+            let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
+            if start_future(py, &future) {
+                let outcome = run_here(py, &Work::Call(call));
+                drop(Reply::Future(future).settle(outcome, Duration::ZERO, None, &core.face));
+            }
+            return Ok(None);
+        }
         let owner = lineage::find(core.id);
         let work = match prepare_call(py, core, function, args, kwargs, false) {
             Ok(work) => work,
@@ -221,33 +261,6 @@ impl Pool {
         self.0.seats.iter().for_each(|seat| seat.reach.interrupt(py));
     }
 
-    /// Has every interpreter of the pool ended, as soon as its task has, and keeps workers from making new ones.
-    fn pause(&self, py: Python<'_>) {
-        #[cfg(own_gil)]
-        if let Backend::Interpreters(_) = self.0.backend {
-            self.0.queue.pause();
-            // Where this is the callback of a future, on the thread of a worker.
-            py.detach(crate::interpreter::end);
-        }
-        #[cfg(not(own_gil))]
-        let _ = py;
-    }
-
-    /// Waits until no interpreter of the pool lives, at most `timeout` seconds, and tells whether none does. Does not look for
-    /// signals: Ctrl-C cannot keep a fork from coming.
-    fn wait_rested(&self, py: Python<'_>, timeout: Option<f64>) -> bool {
-        let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        py.detach(|| self.0.interpreters.wait_ended(timeout))
-    }
-
-    /// Ends one `pause`.
-    fn resume(&self) {
-        #[cfg(own_gil)]
-        if let Backend::Interpreters(_) = self.0.backend {
-            self.0.queue.resume();
-        }
-    }
-
     /// In a forked child: closes what the pool's threads, which do not exist here, had open.
     fn abandon(&self) {
         self.0.seats.iter().for_each(|seat| seat.inherited.close_in_child());
@@ -281,7 +294,7 @@ impl Ticket {
     fn help(&self, py: Python<'_>) -> PyResult<()> {
         let own = self.owner.as_ref().is_some_and(lineage::descends_from);
         if !own || self.core.backend.is_isolated() {
-            return self.assist();
+            return self.assist(py);
         }
         if let Some(task) = self.core.queue.claim(&self.ticket) {
             backend::run_claimed(py, &self.core, task);
@@ -290,7 +303,15 @@ impl Ticket {
     }
 
     /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
-    fn assist(&self) -> PyResult<()> {
+    fn assist(&self, py: Python<'_>) -> PyResult<()> {
+        // Before a fork, perhaps, which the worker that runs the task waits for.
+        fork::let_go();
+        // The callback of a future, perhaps, on the thread of a worker: it must not keep an interpreter while it waits for
+        // another one, which may rest for a fork that waits for the first.
+        #[cfg(own_gil)]
+        py.detach(crate::interpreter::end);
+        #[cfg(not(own_gil))]
+        let _ = py;
         match lineage::find(self.core.id) {
             Some(waiting) => Ok(backend::assist(&self.core, waiting)?),
             None => Ok(()),

@@ -40,12 +40,12 @@ pub(super) fn serve<G: Guest>(core: &Core, home: Home, intake: &Intake, enter: i
             }
         };
         loop {
-            match intake.next(&core.queue, || settle(core, unsettled.take())) {
+            match intake.next(&core.queue, || deliver(core, home, unsettled.take())) {
                 Next::Task(task) => match run(core, home, guest, task) {
                     (Some(ready), outcome) => (guest, unsettled) = (ready, outcome),
                     (None, outcome) => {
                         // Its place is taken at once, so that the next task finds it ready.
-                        settle(core, outcome);
+                        deliver(core, home, outcome);
                         break;
                     }
                 },
@@ -65,6 +65,13 @@ pub(super) fn serve<G: Guest>(core: &Core, home: Home, intake: &Intake, enter: i
         }
     }
     home.attach(|_| drop(core.given_back.try_take()));
+}
+
+/// Delivers an outcome; what nobody claims is dropped at home, where its Python objects belong.
+fn deliver(core: &Core, home: Home, unsettled: Option<Unsettled>) {
+    if let Some(unclaimed) = settle(core, unsettled) {
+        home.attach(|_| drop(unclaimed));
+    }
 }
 
 /// Opens what a guest raised while it began.
@@ -104,7 +111,7 @@ fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, O
     // Callbacks of the future run here: what they ask of this pool must not wait for this worker.
     let _lineage = lineage::enter(core.id, lineage);
     home.attach(|py| {
-        reply.settle(outcome, ran, Some(work), &core.face);
+        drop(reply.settle(outcome, ran, Some(work), &core.face));
         end_if_forked(py, core);
     });
     (guest, None)

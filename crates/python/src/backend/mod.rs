@@ -25,7 +25,7 @@ use crate::fork;
 #[cfg(own_gil)]
 use crate::interpreter::Recipe;
 use crate::lineage::Mark;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Unclaimed};
 use crate::task::{Reply, Spent, Task};
 
 /// The backend of one pool.
@@ -60,10 +60,9 @@ impl Backend {
 /// What a task came to, not yet delivered: its worker first makes itself ready for what the receiver may do next.
 type Unsettled = (Reply, Outcome, Duration, Spent);
 
-fn settle(core: &Core, unsettled: Option<Unsettled>) {
-    if let Some((reply, outcome, ran, spent)) = unsettled {
-        reply.settle(outcome, ran, spent, &core.face);
-    }
+/// Delivers an outcome; gives back what nobody claims.
+fn settle(core: &Core, unsettled: Option<Unsettled>) -> Option<Unclaimed> {
+    unsettled.and_then(|(reply, outcome, ran, spent)| reply.settle(outcome, ran, spent, &core.face))
 }
 
 /// Ends this process where a task or a callback forked it and came back: the worker that it woke up on is the parent's.

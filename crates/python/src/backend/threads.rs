@@ -40,11 +40,11 @@ fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
         // With nothing more to do, the outcome is delivered after detaching: its caller finds the interpreter free.
         let task = match core.queue.try_take() {
             Some(task) => {
-                settle(core, unsettled.take());
+                drop(settle(core, unsettled.take()));
                 Next::Task(task)
             }
             None => {
-                let next = py.detach(|| intake.next(&core.queue, || settle(core, unsettled.take())));
+                let next = py.detach(|| intake.next(&core.queue, || drop(settle(core, unsettled.take()))));
                 attached_at = Instant::now();
                 next
             }
@@ -57,7 +57,7 @@ fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
         unsettled = run(py, core, task);
         // Tasks that are C functions never reach the interpreter's own check.
         if attached_at.elapsed() > SWITCH_INTERVAL {
-            py.detach(|| settle(core, unsettled.take()));
+            py.detach(|| drop(settle(core, unsettled.take())));
             attached_at = Instant::now();
         }
     }
@@ -72,7 +72,7 @@ fn leave(py: Python<'_>, core: &Core, seat: &Seat) {
 
 /// Runs a task that the current thread has claimed, and delivers its outcome.
 pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
-    settle(core, run(py, core, task));
+    drop(settle(core, run(py, core, task)));
 }
 
 /// Runs one task; a future is settled at once, while attached.
@@ -99,7 +99,7 @@ fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
     drop(work);
     match reply {
         Reply::Future(_) => {
-            reply.settle(outcome, ran, None, &core.face);
+            drop(reply.settle(outcome, ran, None, &core.face));
             end_if_forked(py, core);
             None
         }
