@@ -162,3 +162,12 @@ def test_flags_of_the_interpreter(backend, flag):
     else:
         code = program(backend)
     run_python(*STRICT, *flag.split(), "-c", code).ok(OUTPUT)
+
+
+def test_the_demo_passes_over_links_that_lead_nowhere(tmp_path, monkeypatch):
+    from hypern import _demo
+
+    (tmp_path / "there.py").write_text("x = 1\n")
+    (tmp_path / "nowhere.py").symlink_to(tmp_path / "missing")
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    assert _demo.find_modules() == [str(tmp_path / "there.py")]

@@ -130,7 +130,12 @@ def find_modules(*, tests: bool = False, limit: int = 0) -> list[str]:
     skipped = {"site-packages", "dist-packages"}
     if not tests:
         skipped |= {"test", "tests", "idle_test"}
-    found = sorted(str(path) for path in root.rglob("*.py") if skipped.isdisjoint(path.relative_to(root).parts))
+    found = sorted(
+        str(path)
+        for path in root.rglob("*.py")
+        # Some systems have links there that lead nowhere.
+        if skipped.isdisjoint(path.relative_to(root).parts) and path.is_file()
+    )
     return found[:limit] if limit else found
 
 
