@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import math
 import types
 
 import pytest
 
-from hypern import BlockingExecutor
+from hypern import BlockingExecutor, _info
 
 FACTOR = 2
 
@@ -15,6 +16,12 @@ FACTOR = 2
 @pytest.fixture
 def processes():
     with BlockingExecutor(1, backend="processes") as executor:
+        yield executor
+
+
+@pytest.fixture(params=[each.name for each in _info.backends() if each.available and each.name != "threads"])
+def isolated(request):
+    with BlockingExecutor(1, backend=request.param) as executor:
         yield executor
 
 
@@ -122,3 +129,65 @@ def test_a_stray_module_in_the_current_folder_does_not_break_workers(tmp_path, m
     monkeypatch.chdir(tmp_path)
     with BlockingExecutor(1, backend="processes") as executor:
         assert executor.run_sync(abs, -1) == 1
+
+
+def test_a_function_by_value_is_rebuilt_without_cloudpickle(isolated):
+    """Loading it takes a worker longer than all the rest of its start."""
+    factor = [2]
+
+    def scaled(number, *, loaded=("cloudpickle", "pickle", "typing")):
+        import sys
+
+        return number * factor[0], math.sqrt(4), FACTOR, [name for name in loaded if name in sys.modules]
+
+    assert isolated.run_sync(scaled, 3) == (6, 2.0, 2, [])
+
+
+def test_a_function_by_value_keeps_all_that_it_has(isolated):
+    def described():
+        def twice(number: int, /, by: float = 2.0, *, more=(1, 2)) -> float:
+            """Doubles."""
+            return number * by + sum(more) + len(rest or [])
+
+        rest = None
+        twice.note = {"a": 1}
+        return twice
+
+    function = described()
+
+    def look(function=function):
+        own = function.__name__, function.__qualname__, function.__module__, function.__doc__, function.note
+        return own, function.__defaults__, function.__kwdefaults__, str(function.__annotations__), function(3)
+
+    assert isolated.run_sync(look) == look()
+
+
+def test_an_empty_cell_stays_empty(isolated):
+    def early():
+        try:
+            return late
+        except NameError:
+            return "not yet"
+
+    assert isolated.run_sync(early) == "not yet"
+    late = 1
+    assert isolated.run_sync(early) == 1
+
+
+def test_functions_that_share_globals_share_them_in_the_worker(isolated):
+    namespace = {"__name__": "__main__"}
+    exec("def put(): global seen; seen = 1\ndef get(): return seen\ndef both(): put(); return get()", namespace)
+    assert isolated.run_sync(namespace["both"]) == 1
+    assert "seen" not in namespace
+
+
+@pytest.mark.parametrize("function", [len, math.sqrt, str.upper, dict, "".join, types.SimpleNamespace])
+def test_what_is_built_in_is_found_by_name(isolated, function):
+    assert isolated.run_sync(repr, function)
+    try:
+        expected = function("a") if function is not math.sqrt else function(4)
+    except (TypeError, ValueError) as error:
+        with pytest.raises(type(error)):
+            isolated.run_sync(function, "a")
+    else:
+        assert isolated.run_sync(function, 4 if function is math.sqrt else "a") == expected

@@ -1,27 +1,47 @@
 """Pickles what pickle refuses: lambdas, closures, local classes, and what lives in ``__main__``.
 
-This is cloudpickle, but for code and memoryviews. The interpreters at both ends are the same, so code is marshalled,
-which keeps the name of its file; cloudpickle drops it (from 3.1.3 on), and a traceback then shows no lines. It makes
-bytes of memoryviews, too.
+This is cloudpickle, but for three things. The interpreters at both ends are the same, so code is marshalled, which
+keeps the name of its file; cloudpickle drops it (from 3.1.3 on), and a traceback then shows no lines. A function is
+rebuilt without cloudpickle, which takes a worker longer to load than all the rest. And cloudpickle makes bytes of
+memoryviews.
 """
 
 from __future__ import annotations
 
 import io
 import marshal
-from types import CodeType
-from typing import TYPE_CHECKING, Any
+from collections import ChainMap
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cloudpickle
 
-from hypern._wire import PROTOCOL, view_reduced
+from hypern._pickled import PROTOCOL, view_reduced
+from hypern._rebuilt import fill_function, import_module, make_cell, make_function
 
 if TYPE_CHECKING:
     import pickle
     from collections.abc import Callable
 
 
+_dispatch_table: Any = cloudpickle.Pickler.dispatch_table
+
+
+def _reduce_cell(cell: CellType) -> tuple[Any, ...]:
+    try:
+        return make_cell, (cell.cell_contents,)
+    except ValueError:  # Empty.
+        return make_cell, ()
+
+
+def _reduce_module(module: ModuleType) -> Any:
+    reduced = _dispatch_table[ModuleType](module)
+    return (import_module, reduced[1]) if reduced[1] == (module.__name__,) else reduced
+
+
 class Pickler(cloudpickle.Pickler):
+    dispatch_table: ClassVar[Any] = ChainMap({CellType: _reduce_cell, ModuleType: _reduce_module}, _dispatch_table)
+
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is CodeType:
             try:
@@ -30,7 +50,11 @@ class Pickler(cloudpickle.Pickler):
                 return NotImplemented
         if type(obj) is memoryview:
             return view_reduced(obj)
-        return super().reducer_override(obj)
+        reduced: Any = super().reducer_override(obj)
+        if type(obj) is FunctionType and isinstance(reduced, tuple):
+            _, args, state, *_ = reduced
+            return make_function, args, state, None, None, fill_function
+        return reduced
 
 
 def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:

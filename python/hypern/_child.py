@@ -5,14 +5,14 @@ Started by the core as ``python -c ...``; ends when hypern closes the channel, o
 
 from __future__ import annotations
 
+# Not signal, which loads what a worker can do without.
+import _signal  # pyright: ignore[reportMissingImports]
 import _thread
 import fcntl
 import os
 import select
-import signal
-from _pickle import loads
 
-from hypern import _guest, _kind
+from hypern import _guest, _kind, _wire
 from hypern._channel import Channel
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
@@ -30,7 +30,7 @@ def main() -> None:
     _thread.start_new_thread(_end_with_parent, (channel.descriptor,))
     # Ctrl-C reaches the whole foreground group; what it stops is the caller's to say. A handler and not SIG_IGN, which
     # programs that tasks start would inherit.
-    signal.signal(signal.SIGINT, _pass_over)
+    _signal.signal(_signal.SIGINT, _pass_over)
     try:
         guest = _begin(channel)
         if guest is not None:
@@ -46,8 +46,11 @@ def _begin(channel: Channel) -> _guest.Guest | None:
     if frame is None:
         return None
     _, _, payload, _ = frame
+    from hypern import _core  # Not above: the package imports this module in interpreters, which cannot load the core.
+
     try:
-        setup = loads(payload)
+        _wire.use_plain(_core.plain)
+        setup = _wire.loads(payload)
         _grow_stack(setup.pop("stack_size"))
         guest = _guest.begin(**setup)
     except BaseException as error:

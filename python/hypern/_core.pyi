@@ -5,8 +5,11 @@ from concurrent.futures import Future
 from typing import Any, final
 
 from hypern._pool import Face
+from hypern._wire import PlainCodec
 
 __version__: str
+#: None on free-threaded builds.
+plain: PlainCodec | None
 
 @final
 class Pool:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import _thread
 import _warnings
 import atexit
+import builtins
 import sys
 import time
 
-# Not by pickle, which loads what a worker can do without.
-from _pickle import loads
-
-from hypern import _kind, _wire
+from hypern import _kind, _rebuilt, _wire
 from hypern._chunk import run_chunk
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
@@ -44,24 +42,31 @@ def begin(
     sys.path[:] = path
     sys.argv[:] = argv
     sys.setrecursionlimit(recursion_limit)
-    if _warnings.filters != warning_filters:
+    filters = [
+        (action, message, getattr(builtins, category), module, line)
+        for action, message, category, module, line in warning_filters
+    ]
+    if _warnings.filters != filters:
         import warnings
 
         warnings.resetwarnings()
-        warnings.filters.extend(warning_filters)  # type: ignore[attr-defined]  # It is this very list that counts.
+        warnings.filters.extend(filters)  # type: ignore[attr-defined]  # It is this very list that counts.
     if initializer is not None:
-        function, args = loads(initializer)
+        function, args = _wire.loads(initializer)
         function(*args)
     return Guest()
 
 
-def begin_in_interpreter(setup: bytes) -> tuple[Callable[..., Any], Callable[[], None], int] | bytes:
+def begin_in_interpreter(
+    setup: bytes, plain: _wire.PlainCodec
+) -> tuple[Callable[..., Any], Callable[[], None], int] | bytes:
     """Begin, and return what takes calls, what is called last, and the identifier of this thread.
 
     Where that raises, return the encoded exception. Called by the core.
     """
     try:
-        guest = begin(**loads(setup))
+        _wire.use_plain(plain)
+        guest = begin(**_wire.loads(setup))
     except BaseException as error:
         return encode_error(error)
     return guest.take, _leave, _thread.get_ident()
@@ -105,7 +110,7 @@ class Guest:
         elif kind == _kind.FORGET:
             self._functions.pop(number, None)
         elif kind == _kind.PATH:
-            sys.path[:] = loads(payload)
+            sys.path[:] = _wire.loads(payload)
         else:
             return self._run(kind, number, payload, buffers)
         return None
@@ -130,24 +135,32 @@ class Guest:
         try:
             if not number:
                 what = "the callable or its arguments"
-                return loads(payload, buffers=buffers)
+                return _wire.loads(payload, buffers)
             function = self._functions[number]
             if type(function) is _Undecoded:
-                rebuilt = loads(memoryview(function)[1:])
-                if function[:1] == _wire.KEPT:
-                    self._functions[number] = rebuilt
-                function = rebuilt
+                how, function = function[:1], _rebuild(function)
+                if how != _wire.FRESH:
+                    self._functions[number] = function
             what = "an argument"
-            return function, loads(payload, buffers=buffers) if payload else ((), None)
+            return function, _wire.loads(payload, buffers) if payload else ((), None)
         except BaseException as error:
             from hypern.errors import TransferError
 
             raise TransferError(f"{what} cannot be rebuilt in the worker: {_wire.describe(error)}") from error
 
 
+def _rebuild(content: bytes) -> Any:
+    told = _wire.loads(memoryview(content)[1:])
+    if content[:1] != _wire.NAMED:
+        return told
+    module, qualname, decorated = told
+    found = _rebuilt.find(module, qualname)
+    return found.__wrapped__ if decorated else found
+
+
 def _encode_result(result: Any) -> tuple[bytes, list[memoryview]]:
     try:
-        return _wire.dumps(_wire.lighten(result))
+        return _wire.dumps(result)
     except BaseException as error:
         from hypern.errors import TransferError
 

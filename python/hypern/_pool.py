@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,6 +82,8 @@ def open_pool(settings: Settings) -> Pool:
         _gil.warn_if_turned_on()
     elif backend == "interpreters":
         _prepare_for_interpreters()
+    if backend != "threads":
+        _wire.use_plain(_core.plain)
     pool = _core.Pool(
         backend=backend,
         workers=settings.workers,
@@ -168,13 +170,18 @@ def _setup(settings: Settings, backend: str) -> bytes:
                 f"the initializer or its arguments cannot be sent to a worker: {_wire.describe(error)}"
             ) from error
     path = [entry for entry in sys.path if isinstance(entry, str)]
+    filters: Sequence[Any] = warnings.filters
     argv = [str(argument) for argument in getattr(sys, "argv", [])]
     setup = {
         "path": path,
         "argv": argv,
         "recursion_limit": sys.getrecursionlimit(),
         # Those for built-in warnings, which a guest knows too.
-        "warning_filters": [each for each in warnings.filters if each[2].__module__ == "builtins"],
+        "warning_filters": [
+            (action, message, category.__name__, module, line)
+            for action, message, category, module, line in filters
+            if category.__module__ == "builtins"
+        ],
         "initializer": initializer,
     }
     if backend == "processes":

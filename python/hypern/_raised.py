@@ -14,7 +14,8 @@ from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hypern import _by_value
-from hypern._wire import PROTOCOL, describe
+from hypern._pickled import PROTOCOL
+from hypern._wire import describe
 from hypern.errors import TaskError, restore_state, state_of
 
 if TYPE_CHECKING:

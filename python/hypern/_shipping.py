@@ -12,7 +12,8 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hypern._kind import CALL
-from hypern._wire import FRESH, KEPT, PROTOCOL, describe, dumps, lighten
+from hypern._pickled import PROTOCOL, lighten
+from hypern._wire import FRESH, KEPT, NAMED, describe, dumps, loads
 from hypern.errors import TransferError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, lis
 def decode(payload: Any, buffers: list[Any]) -> Any:
     """Return the object that crossed. Raises TransferError where it cannot be rebuilt here."""
     try:
-        return pickle.loads(payload, buffers=buffers)
+        return loads(payload, buffers)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -94,21 +95,21 @@ def _ship_path() -> Shipment:
         from hypern._core import Shipment
 
         path = list(sys.path)
-        _path = path, Shipment(pickle.dumps([entry for entry in path if isinstance(entry, str)], PROTOCOL))
+        _path = path, Shipment(dumps([entry for entry in path if isinstance(entry, str)])[0])
     return _path[1]
 
 
 class _Shipped:
     """A function in the form that crosses, and what must still be so for that form to be right."""
 
-    __slots__ = ("captured", "function", "pickled", "reference")
+    __slots__ = ("captured", "content", "function", "reference")
 
     def __init__(
-        self, reference: weakref.ref[Any], function: Shipment, pickled: bytes, captured: list[_Capture] | None
+        self, reference: weakref.ref[Any], function: Shipment, content: bytes, captured: list[_Capture] | None
     ) -> None:
         self.reference = reference
         self.function = function
-        self.pickled = pickled
+        self.content = content
         #: None where something that can change inside was captured: the function is pickled anew for each call, and
         #: rebuilt anew by the worker, so that what one call changes in its copy is not seen by the next.
         self.captured = captured
@@ -149,19 +150,18 @@ def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
     from hypern._core import Shipment
 
     try:
-        pickled, captured = _pickle_function(function)
+        content, captured = _encode_function(function)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise _transfer_error(CALL, function, ((), None), False, error) from error
-    if known is not None and known.pickled == pickled:
+    if known is not None and known.content == content:
         known.captured = captured
         return known.function
     key = id(function)
     shipped = _shipped
     reference = weakref.ref(function, lambda _: shipped.pop(key, None))
-    content = (FRESH if captured is None else KEPT) + pickled
-    entry = _Shipped(reference, Shipment(content), pickled, captured)
+    entry = _Shipped(reference, Shipment(content), content, captured)
     shipped[key] = entry
     while len(shipped) > MOST_SHIPPED:
         # A function that captured itself never goes by itself.
@@ -175,38 +175,17 @@ def _is_plain_builtin(function: Any) -> bool:
     )
 
 
-def _pickle_function(function: Any) -> tuple[bytes, list[_Capture] | None]:
+def _encode_function(function: Any) -> tuple[bytes, list[_Capture] | None]:
     found = _look_up(function)
-    if found is function:
-        return pickle.dumps(function, PROTOCOL), []
     if found is not None:
-        return pickle.dumps(_Decorated(function.__module__, function.__qualname__), PROTOCOL), []
+        return NAMED + dumps((function.__module__, function.__qualname__, found is not function))[0], []
     if isinstance(function, BuiltinFunctionType):
-        return pickle.dumps(function, PROTOCOL), []
+        return KEPT + pickle.dumps(function, PROTOCOL), []
     from hypern import _by_value
 
     # Looked at before it is pickled: what another thread changes in between is found changed at the next call.
     captures = _captures(function)
-    return _by_value.dumps(function), captures
-
-
-class _Decorated:
-    """Refers to the function inside the decorated one of that name, as ``functools.wraps`` leaves it."""
-
-    def __init__(self, module: str, qualname: str) -> None:
-        self.name = module, qualname
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _inside_decorated, self.name
-
-
-def _inside_decorated(module: str, qualname: str) -> Any:
-    import importlib
-
-    found: Any = importlib.import_module(module)
-    for name in qualname.split("."):
-        found = getattr(found, name)
-    return found.__wrapped__
+    return (FRESH if captures is None else KEPT) + _by_value.dumps(function), captures
 
 
 def _look_up(function: Any) -> Any:

@@ -1,100 +1,47 @@
 """Data as bytes: what crosses between this process and a worker, in either direction.
 
-Pickle 5 is tried first because it is fast; ``_by_value`` takes over for what pickle refuses and for everything that
-lives in ``__main__``, which a worker does not have. Memory of large buffers is left where it is and sent beside the
-pickle.
+Plain data goes by the codec of the core where there is one, everything else by ``_pickled``.
 """
 
 from __future__ import annotations
 
-# Not by pickle, which loads what a worker can do without.
-from _pickle import PickleBuffer, PicklingError
-from _pickle import dumps as pickle_dumps
-
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-PROTOCOL = 5
-#: First byte of a function: rebuilt for each call, or once for all.
-FRESH, KEPT = b"\1", b"\0"
-#: Buffers from this size on travel beside the pickle; smaller ones are cheaper inside.
-LARGE = 64 * 1024
+    #: ``encode(value)`` returns bytes, None for what is not plain; ``decode(bytes)`` NotImplemented for a pickle.
+    PlainCodec = tuple[Callable[[Any], bytes | None], Callable[[Any], Any]]
+
+#: First byte of a function: the pickle of one, to be rebuilt once for all or for each call; or where it is found.
+KEPT, FRESH, NAMED = b"\0", b"\1", b"\2"
+
+#: ``plain`` of the core; None until it is there, and on free-threaded builds.
+_plain: PlainCodec | None = None
 
 
-class _LargeBytes:
-    """Stands for a ``bytes`` object whose memory travels beside the pickle."""
-
-    def __init__(self, value: bytes) -> None:
-        self.value = value
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return bytes, (PickleBuffer(self.value),)
-
-
-class _View:
-    """Stands for a ``memoryview``, which pickle refuses."""
-
-    def __init__(self, value: memoryview) -> None:
-        self.value = value
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return view_reduced(self.value)
-
-
-def view_reduced(view: memoryview) -> tuple[Any, ...]:
-    """Return what a view is rebuilt from: an interpreter sees a large one where it lies, elsewhere it is a copy."""
-    memory = PickleBuffer(view) if view.c_contiguous else view.tobytes()
-    return _rebuild_view, (memory, view.format, view.shape)
-
-
-def _rebuild_view(memory: Any, kind: Any, shape: Any) -> memoryview:
-    view = memoryview(memory)
-    return view if view.format == kind and view.shape == shape else view.cast("B").cast(kind, shape)
-
-
-def lighten(value: Any) -> Any:
-    """Replace what pickle would copy or refuse by something that travels beside the pickle."""
-    if type(value) is bytes and len(value) >= LARGE:
-        return _LargeBytes(value)
-    return _View(value) if type(value) is memoryview else value
+def use_plain(codec: PlainCodec | None) -> None:
+    """Use a codec for plain data from now on, at this end; the other end must have it too."""
+    global _plain
+    _plain = codec
 
 
 def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
-    """Return ``value`` as a pickle and the large buffers that it refers to."""
-    found: list[PickleBuffer] = []
-    try:
-        payload = pickle_dumps(value, PROTOCOL, buffer_callback=found.append)
-        if not found and b"__main__" not in payload:
-            return payload, []
-    except (PicklingError, AttributeError, TypeError):
-        pass
-    return _dumps_with_care(value)
+    """Return ``value`` as bytes and the large buffers that it refers to."""
+    if _plain is not None and (plain := _plain[0](value)) is not None:
+        return plain, []
+    from hypern import _pickled  # Loaded by the first value that needs it.
+
+    return _pickled.dumps(value)
 
 
-def _dumps_with_care(value: Any) -> tuple[bytes, list[memoryview]]:
-    buffers: list[memoryview] = []
+def loads(payload: Any, buffers: list[Any] | tuple[()] = ()) -> Any:
+    """Return what ``dumps`` made bytes of."""
+    if _plain is not None and (value := _plain[1](payload)) is not NotImplemented:
+        return value
+    from _pickle import loads
 
-    def keep_inside(buffer: PickleBuffer) -> bool:
-        try:
-            raw = buffer.raw()
-        except BufferError:  # Not contiguous: only its own reducer knows how to write it.
-            return True
-        if raw.nbytes < LARGE:
-            return True
-        buffers.append(raw)
-        return False
-
-    try:
-        payload = pickle_dumps(value, PROTOCOL, buffer_callback=keep_inside)
-        if b"__main__" not in payload:
-            return payload, buffers
-    except (PicklingError, AttributeError, TypeError):
-        pass
-    from hypern import _by_value
-
-    buffers.clear()
-    return _by_value.dumps(value, keep_inside), buffers
+    return loads(payload, buffers=buffers)
 
 
 def describe(error: BaseException) -> str:

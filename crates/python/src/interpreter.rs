@@ -23,6 +23,7 @@ use crate::home::{Attached, Home};
 use crate::interrupt::{Reach, Target};
 use crate::known::Known;
 use crate::lent::LentType;
+use crate::plain;
 use crate::task::Encoded;
 
 /// Interpreters of this process. Raised under [`fork::hold_off`] before one is made, lowered after it has ended.
@@ -261,7 +262,8 @@ fn begin(recipe: &Recipe, attached: &Attached) -> Result<(Guest, c_long), Failur
         let module = own(ffi::PyImport_ImportModule(c"hypern._guest".as_ptr()))?;
         let setup = own(bytes(&recipe.setup))?;
         let begin = c"begin_in_interpreter".as_ptr();
-        let begun = own(ffi::PyObject_CallMethod(module.0, begin, c"(O)".as_ptr(), setup.0))?;
+        let plain = own(plain::functions())?;
+        let begun = own(ffi::PyObject_CallMethod(module.0, begin, c"(OO)".as_ptr(), setup.0, plain.0))?;
         if ffi::PyBytes_Check(begun.0) != 0 {
             let payload = copy_bytes(begun.0);
             return Err(Failure::Raised(Frame { kind: Kind::Raised, function: 0, payload, buffers: Vec::new() }));

@@ -3,8 +3,8 @@
 //! Rules that hold in every file (reasons in ARCHITECTURE.md):
 //! * nothing waits while attached to the interpreter: every wait is inside `Python::detach`;
 //! * Python objects are dropped while attached;
-//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs` and `lent.rs`
-//!   only;
+//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs`, `lent.rs`
+//!   and `plain.rs` only;
 //! * a thread that owns a subinterpreter uses PyO3 inside `Home::attach` only.
 #![deny(unsafe_code)]
 
@@ -27,6 +27,8 @@ mod known;
 mod lent;
 mod lineage;
 mod outcome;
+#[cfg(not(Py_GIL_DISABLED))]
+mod plain;
 mod pool;
 mod task;
 mod waiting;
@@ -51,6 +53,10 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        #[cfg(not(Py_GIL_DISABLED))]
+        module.add("plain", crate::plain::codec(module.py())?)?;
+        #[cfg(Py_GIL_DISABLED)]
+        module.add("plain", module.py().None())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -17,6 +17,8 @@
 //! every length is checked, and memory is taken as bytes arrive, never on the word of a length.
 #![forbid(unsafe_code)]
 
+pub mod plain;
+
 use std::fmt;
 use std::io::{self, Read};
 
