@@ -102,15 +102,26 @@ pub(crate) fn is_wanted() -> bool {
 }
 
 /// Lets workers go on although the fork of this thread is still to come: it waits for one of them, in a handler of
-/// somebody else's that is called between ours and the fork. [`be_alone_again`] follows.
+/// somebody else's that is called between ours and the fork.
 pub(crate) fn let_go() {
     FORKING.with_borrow_mut(|forking| forking.alone = None);
 }
 
-/// Ends what [`let_go`] has begun.
-pub(crate) fn be_alone_again(py: Python<'_>) {
-    if is_forking() {
-        be_alone(py, None, None);
+/// Does what [`let_go`] does until it is dropped, which waits, detached, as [`before_fork`] has waited.
+pub(crate) struct LetGo<'py>(Python<'py>);
+
+impl<'py> LetGo<'py> {
+    pub(crate) fn new(py: Python<'py>) -> Self {
+        let_go();
+        Self(py)
+    }
+}
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        if is_forking() {
+            be_alone(self.0, None, None);
+        }
     }
 }
 

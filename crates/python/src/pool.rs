@@ -17,7 +17,7 @@ use crate::buffer::Held;
 use crate::context::Context;
 use crate::core::{Core, list_with_interpreters, with_interpreters};
 use crate::face::Face;
-use crate::fork;
+use crate::fork::{self, LetGo};
 use crate::interpreter;
 use crate::lineage::{self, Mark};
 use crate::outcome::{Outcome, start_future};
@@ -86,7 +86,7 @@ impl Pool {
         let threads = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
         let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), threads, workers));
         // Made by a handler before a fork, perhaps.
-        fork::let_go();
+        let _let_go = LetGo::new(py);
         if core.backend.has_interpreters() {
             py.detach(|| list_with_interpreters(&core));
         }
@@ -109,7 +109,6 @@ impl Pool {
                 attached += core.attached.take(None).len();
             }
         });
-        fork::be_alone_again(py);
         Ok(Self(core))
     }
 
@@ -280,7 +279,8 @@ impl Ticket {
 
     /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
     fn assist(&self, py: Python<'_>) -> PyResult<()> {
-        // Before a fork, perhaps, which the worker that runs the task waits for.
+        // Before a fork, perhaps, which the worker that runs the task waits for. No [`LetGo`]: the wait begins when
+        // this has returned.
         fork::let_go();
         // The callback of a future, perhaps, on the thread of a worker: it must not keep an interpreter while it waits for
         // another one, which may rest for a fork that waits for the first.

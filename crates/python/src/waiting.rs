@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::fork;
+use crate::fork::{self, LetGo};
 use crate::interpreter;
 
 /// The main thread looks for signals this often while it waits, and a worker with an interpreter for forks. Others wait
@@ -26,22 +26,18 @@ pub(crate) fn wait_detached<T: Send>(
     mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
 ) -> PyResult<T> {
     let period = (handles_signals(py)? || interpreter::is_there()).then_some(SIGNAL_PERIOD);
-    fork::let_go();
-    let result = loop {
+    let _let_go = LetGo::new(py);
+    loop {
         if let Some(value) = py.detach(|| step(period)) {
-            break Ok(value);
+            return Ok(value);
         }
         if fork::is_wanted() {
             // The callback of a future, perhaps, on the thread of a worker: it must not keep its interpreter while a fork
             // waits for that, as it waits for workers who rest for the fork.
             py.detach(interpreter::end);
         }
-        if let Err(interrupted) = py.check_signals() {
-            break Err(interrupted);
-        }
-    };
-    fork::be_alone_again(py);
-    result
+        py.check_signals()?;
+    }
 }
 
 fn handles_signals(py: Python<'_>) -> PyResult<bool> {
