@@ -20,6 +20,8 @@ NARROWED = {
     "shared": ("threads",),  # tasks see the objects of the caller
     "isolated": tuple(name for name in BACKENDS if name != "threads"),  # tasks see copies
     "own_process": ("processes",),  # the death of a worker is not the death of the program
+    "own_interpreter": ("interpreters",),  # tasks see the caller's memory, and forks wait for them
+    "no_interpreter": tuple(name for name in BACKENDS if name != "interpreters"),  # tasks may fork; forks do not wait
 }
 
 

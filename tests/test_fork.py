@@ -20,13 +20,6 @@ beside_busy_threads = pytest.mark.skipif(
     reason="free-threaded 3.13 cannot fork safely while other threads run Python",
 )
 
-
-def ends_what_runs(backend):
-    """Skip a test that forks while a task waits for the test."""
-    if backend == "interpreters":
-        pytest.skip("a fork waits for the tasks that run in interpreters")
-
-
 #: CPython warns of a fork beside threads from 3.12 on, which is what is done here.
 FLAGS = (*STRICT, "-W", "ignore:This process:DeprecationWarning")
 
@@ -213,8 +206,8 @@ assert len(futures) == 20 * turns
     done.ok()
 
 
+@pytest.mark.no_interpreter
 def test_work_that_waited_in_the_parent_is_not_done_in_the_child(backend, tmp_path):
-    ends_what_runs(backend)
     script(
         f"""
 from sync import Gate, Ledger
@@ -280,15 +273,8 @@ work()
     ).ok()
 
 
-def may_not_fork(backend):
-    """Skip a test whose tasks fork."""
-    if backend == "interpreters":
-        pytest.skip("CPython refuses os.fork in a subinterpreter")
-
-
+@pytest.mark.own_interpreter
 def test_a_task_in_an_interpreter_that_forks_is_told_why_not(backend):
-    if backend != "interpreters":
-        pytest.skip("tasks may fork elsewhere")
     script(
         """
 try:
@@ -303,9 +289,8 @@ work()
     ).ok()
 
 
+@pytest.mark.own_interpreter
 def test_a_fork_waits_for_tasks_in_interpreters_and_says_so(backend):
-    if backend != "interpreters":
-        pytest.skip("nothing needs to end elsewhere")
     done = script(
         """
 from sync import Gate
@@ -340,8 +325,8 @@ assert codes == [0] * turns, codes
     ).ok()
 
 
+@pytest.mark.no_interpreter
 def test_a_task_may_fork(backend):
-    may_not_fork(backend)
     script(
         """
 def forks(number):
@@ -359,8 +344,8 @@ work()
     ).ok()
 
 
+@pytest.mark.no_interpreter
 def test_a_child_forked_by_a_task_can_use_the_pool(backend):
-    may_not_fork(backend)
     script(
         """
 def forks():
@@ -414,8 +399,8 @@ assert blocking_run(tasks.square, 3) == 9
     ).ok()
 
 
+@pytest.mark.no_interpreter
 def test_a_queue_that_was_full_is_empty_in_the_child(backend):
-    ends_what_runs(backend)
     script(
         """
 from sync import Gate

@@ -247,13 +247,8 @@ def test_a_memoryview_arrives_as_one(pool, kind):
     assert pool.run_sync(tasks.identity, view).tobytes() == view.tobytes()
 
 
-def only_interpreters(backend):
-    if backend != "interpreters":
-        pytest.skip("only interpreters are shown the caller's memory")
-
-
-def test_an_interpreter_writes_to_the_memory_behind_a_memoryview(pool, backend):
-    only_interpreters(backend)
+@pytest.mark.own_interpreter
+def test_an_interpreter_writes_to_the_memory_behind_a_memoryview(pool):
     memory = bytearray(200_000)
     pool.run_sync(tasks.fill, memoryview(memory), 7)
     assert memory == b"\7" * 200_000
@@ -261,8 +256,8 @@ def test_an_interpreter_writes_to_the_memory_behind_a_memoryview(pool, backend):
         pool.run_sync(tasks.fill, memoryview(bytes(200_000)), 7)
 
 
-def test_memory_is_let_go_of_after_the_task(pool, backend):
-    only_interpreters(backend)
+@pytest.mark.own_interpreter
+def test_memory_is_let_go_of_after_the_task(pool):
     memory = bytearray(200_000)
     for _ in range(count(100, 10_000)):
         pool.run_sync(len, memoryview(memory))
@@ -271,8 +266,8 @@ def test_memory_is_let_go_of_after_the_task(pool, backend):
     memory.append(1)  # a BufferError while somebody looks at it
 
 
-def test_memory_that_a_task_keeps_is_held_until_the_interpreter_has_ended(make, backend):
-    only_interpreters(backend)
+@pytest.mark.own_interpreter
+def test_memory_that_a_task_keeps_is_held_until_the_interpreter_has_ended(make):
     executor = make(1)
     memory = bytearray(b"abcd" * 100_000)
     executor.run_sync(tasks.keep, memoryview(memory))
@@ -285,8 +280,8 @@ def test_memory_that_a_task_keeps_is_held_until_the_interpreter_has_ended(make, 
     memory.append(1)
 
 
-def test_memory_that_a_task_kept_and_dropped_is_let_go_of_by_the_next_call(make, backend):
-    only_interpreters(backend)
+@pytest.mark.own_interpreter
+def test_memory_that_a_task_kept_and_dropped_is_let_go_of_by_the_next_call(make):
     executor = make(1)
     memory = bytearray(b"abcd" * 100_000)
     executor.run_sync(tasks.keep, memoryview(memory))

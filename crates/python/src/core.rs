@@ -2,9 +2,7 @@
 #![expect(clippy::disallowed_types, reason = "`broken` belongs to one pool, and a forked child makes its own pools")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-#[cfg(own_gil)]
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
@@ -28,7 +26,6 @@ pub(crate) struct Core {
     pub(crate) queue: Queue<Task>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     /// Counts the interpreters of the pool.
-    #[cfg(own_gil)]
     pub(crate) interpreters: Arc<Lifecycle>,
     /// What interpreters were lent and have let go of last; dropped by whoever comes by in the main interpreter.
     pub(crate) given_back: Arc<GivenBack>,
@@ -45,11 +42,9 @@ pub(crate) struct Core {
 }
 
 /// The pools of interpreters, for forks. Locked under [`fork::hold_off`], so that no child inherits it locked.
-#[cfg(own_gil)]
 static WITH_INTERPRETERS: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
 
 /// Lists a pool of interpreters before its first worker starts. Waits for forks, detached.
-#[cfg(own_gil)]
 pub(crate) fn list_with_interpreters(core: &Arc<Core>) {
     let _no_fork = fork::hold_off();
     let mut listed = WITH_INTERPRETERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +53,6 @@ pub(crate) fn list_with_interpreters(core: &Arc<Core>) {
 }
 
 /// The pools of interpreters that exist. Waits for forks, detached.
-#[cfg(own_gil)]
 pub(crate) fn with_interpreters() -> Vec<Arc<Core>> {
     let _no_fork = fork::hold_off();
     let listed = WITH_INTERPRETERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +81,6 @@ impl Core {
             generation: fork::generation(),
             queue,
             lifecycle: Arc::new(Lifecycle::new()),
-            #[cfg(own_gil)]
             interpreters: Arc::new(Lifecycle::new()),
             given_back: Arc::new(Mailbox::new()),
             threads,
@@ -102,10 +95,7 @@ impl Core {
 
     /// Whether interpreters of the pool rest for a fork of this thread.
     pub(crate) fn rests_for_this_thread(&self) -> bool {
-        #[cfg(own_gil)]
-        return matches!(self.backend, Backend::Interpreters(_)) && fork::is_forking();
-        #[cfg(not(own_gil))]
-        false
+        self.backend.has_interpreters() && fork::is_forking()
     }
 
     /// Ends the pool because a worker cannot work: refuses what waits and all that comes.

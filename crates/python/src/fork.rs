@@ -4,18 +4,15 @@
 
 use std::cell::RefCell;
 use std::os::fd::RawFd;
-#[cfg(own_gil)]
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-#[cfg(own_gil)]
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
-#[cfg(own_gil)]
-use crate::core::Core;
+use crate::core::{Core, with_interpreters};
+use crate::interpreter;
 
 /// How many forks lie between the first process and this one. Written by the only thread of a fresh child.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -41,7 +38,6 @@ struct Forking {
     /// Keeps workers from what they [`hold_off`] forks for; given up while such a handler waits for a worker.
     alone: Option<RwLockWriteGuard<'static, ()>>,
     /// The pools whose interpreters rest.
-    #[cfg(own_gil)]
     paused: Vec<Arc<Core>>,
 }
 
@@ -74,7 +70,6 @@ pub(crate) fn after_fork_in_parent() {
         forking.depth = forking.depth.saturating_sub(1);
         if forking.depth == 0 {
             forking.alone = None;
-            #[cfg(own_gil)]
             if !forking.paused.is_empty() {
                 forking.paused.drain(..).for_each(|core| core.queue.resume());
                 WANTED.fetch_sub(1, Ordering::SeqCst);
@@ -93,8 +88,7 @@ pub(crate) fn after_fork_in_child() {
     forking.alone = None;
     // Pools of the parent are not even dropped.
     std::mem::forget(forking);
-    #[cfg(own_gil)]
-    crate::interpreter::forget_all();
+    interpreter::forget_all();
 }
 
 /// Tells whether this thread is about to fork.
@@ -103,36 +97,42 @@ pub(crate) fn is_forking() -> bool {
 }
 
 /// Tells whether interpreters should end because some thread is about to fork.
-#[cfg(own_gil)]
 pub(crate) fn is_wanted() -> bool {
     WANTED.load(Ordering::SeqCst) > 0
 }
 
 /// Lets workers go on although the fork of this thread is still to come: it waits for one of them, in a handler of
-/// somebody else's that is called between ours and the fork. [`be_alone_again`] follows.
+/// somebody else's that is called between ours and the fork.
 pub(crate) fn let_go() {
     FORKING.with_borrow_mut(|forking| forking.alone = None);
 }
 
-/// Ends what [`let_go`] has begun.
-pub(crate) fn be_alone_again(py: Python<'_>) {
-    if is_forking() {
-        be_alone(py, None, None);
+/// Does what [`let_go`] does until it is dropped, which waits, detached, as [`before_fork`] has waited.
+pub(crate) struct LetGo<'py>(Python<'py>);
+
+impl<'py> LetGo<'py> {
+    pub(crate) fn new(py: Python<'py>) -> Self {
+        let_go();
+        Self(py)
+    }
+}
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        if is_forking() {
+            be_alone(self.0, None, None);
+        }
     }
 }
 
 fn be_alone(py: Python<'_>, patience: Option<Duration>, warn: Option<&Bound<'_, PyAny>>) {
     while FORKING.with_borrow(|forking| forking.alone.is_none()) {
-        #[cfg(own_gil)]
         rest(py, patience, warn);
-        #[cfg(not(own_gil))]
-        let _ = (patience, warn);
         py.detach(|| {
             let alone = FORKS.write().unwrap_or_else(PoisonError::into_inner);
             FORKING.with_borrow_mut(|forking| forking.alone = Some(alone));
         });
-        #[cfg(own_gil)]
-        if !crate::interpreter::none_lives() {
+        if !interpreter::none_lives() {
             // One was made before the lock was taken, by a pool that was not seen to rest.
             let_go();
         }
@@ -140,12 +140,11 @@ fn be_alone(py: Python<'_>, patience: Option<Duration>, warn: Option<&Bound<'_, 
 }
 
 /// Has the workers of all pools of interpreters rest, each after its task, and waits until they do.
-#[cfg(own_gil)]
 fn rest(py: Python<'_>, patience: Option<Duration>, warn: Option<&Bound<'_, PyAny>>) {
     let pools = py.detach(|| {
         // Where this is the callback of a future, on the thread of a worker.
-        crate::interpreter::end();
-        crate::core::with_interpreters()
+        interpreter::end();
+        with_interpreters()
     });
     FORKING.with_borrow_mut(|forking| {
         for core in &pools {

@@ -19,7 +19,7 @@ mod face;
 mod fork;
 mod gil;
 mod home;
-#[cfg(own_gil)]
+#[cfg_attr(not(own_gil), path = "no_interpreter.rs")]
 mod interpreter;
 mod interrupt;
 mod known;

@@ -1,10 +1,6 @@
 //! The class `Pool`: one executor's workers, as the package sees them.
 
-#[cfg(own_gil)]
-use std::ffi::CString;
 use std::num::NonZeroUsize;
-#[cfg(own_gil)]
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +14,11 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::backend::{self, Backend, run_here};
 use crate::batch::Batch;
 use crate::buffer::Held;
-use crate::child::Command;
 use crate::context::Context;
-use crate::core::Core;
-#[cfg(own_gil)]
-use crate::core::{list_with_interpreters, with_interpreters};
+use crate::core::{Core, list_with_interpreters, with_interpreters};
 use crate::face::Face;
-use crate::fork;
-#[cfg(own_gil)]
-use crate::interpreter::Recipe;
+use crate::fork::{self, LetGo};
+use crate::interpreter;
 use crate::lineage::{self, Mark};
 use crate::outcome::{Outcome, start_future};
 use crate::task::{Call, Encoded, Reply, Shipment, Task, Work};
@@ -57,15 +49,12 @@ pub(crate) fn cpu_limit() -> usize {
 /// its very end. They would crash the exit. Waits at most `timeout` seconds for each pool.
 #[pyfunction]
 pub(crate) fn end_interpreters(py: Python<'_>, timeout: f64) {
-    #[cfg(own_gil)]
     py.detach(|| {
         for core in with_interpreters() {
             core.queue.close();
             core.interpreters.wait_ended(Duration::try_from_secs_f64(timeout).ok());
         }
     });
-    #[cfg(not(own_gil))]
-    let _ = (py, timeout);
 }
 
 impl Drop for Pool {
@@ -93,25 +82,12 @@ impl Pool {
         launch: Vec<std::ffi::OsString>,
         setup: Vec<u8>,
     ) -> PyResult<Self> {
-        let backend = match (backend, launch.split_first()) {
-            ("threads", _) => Backend::Threads,
-            #[cfg(own_gil)]
-            ("interpreters", Some((folder, []))) => {
-                let folder = CString::new(folder.as_bytes())
-                    .map_err(|_| PyValueError::new_err("the folder of the package holds a null character"))?;
-                Backend::Interpreters(Recipe { folder, setup })
-            }
-            ("processes", Some((program, args))) => {
-                Backend::Processes(Command { program: program.clone(), args: args.to_vec(), setup })
-            }
-            (other, _) => return Err(PyValueError::new_err(format!("the core has no backend {other:?}"))),
-        };
+        let backend = Backend::named(backend, &launch, setup)?;
         let threads = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
         let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), threads, workers));
         // Made by a handler before a fork, perhaps.
-        fork::let_go();
-        #[cfg(own_gil)]
-        if let Backend::Interpreters(_) = core.backend {
+        let _let_go = LetGo::new(py);
+        if core.backend.has_interpreters() {
             py.detach(|| list_with_interpreters(&core));
         }
         for index in 0..workers {
@@ -133,7 +109,6 @@ impl Pool {
                 attached += core.attached.take(None).len();
             }
         });
-        fork::be_alone_again(py);
         Ok(Self(core))
     }
 
@@ -304,14 +279,14 @@ impl Ticket {
 
     /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
     fn assist(&self, py: Python<'_>) -> PyResult<()> {
-        // Before a fork, perhaps, which the worker that runs the task waits for.
+        // Before a fork, perhaps, which the worker that runs the task waits for. No [`LetGo`]: the wait begins when
+        // this has returned.
         fork::let_go();
         // The callback of a future, perhaps, on the thread of a worker: it must not keep an interpreter while it waits for
         // another one, which may rest for a fork that waits for the first.
-        #[cfg(own_gil)]
-        py.detach(crate::interpreter::end);
-        #[cfg(not(own_gil))]
-        let _ = py;
+        if interpreter::is_there() {
+            py.detach(interpreter::end);
+        }
         match lineage::find(self.core.id) {
             Some(waiting) => Ok(backend::assist(&self.core, waiting)?),
             None => Ok(()),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::fork;
+use crate::fork::{self, LetGo};
+use crate::interpreter;
 
 /// The main thread looks for signals this often while it waits, and a worker with an interpreter for forks. Others wait
 /// without end.
@@ -24,37 +25,19 @@ pub(crate) fn wait_detached<T: Send>(
     py: Python<'_>,
     mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
 ) -> PyResult<T> {
-    let period = (handles_signals(py)? || has_interpreter()).then_some(SIGNAL_PERIOD);
-    fork::let_go();
-    let result = loop {
+    let period = (handles_signals(py)? || interpreter::is_there()).then_some(SIGNAL_PERIOD);
+    let _let_go = LetGo::new(py);
+    loop {
         if let Some(value) = py.detach(|| step(period)) {
-            break Ok(value);
+            return Ok(value);
         }
-        end_interpreter_for_fork(py);
-        if let Err(interrupted) = py.check_signals() {
-            break Err(interrupted);
+        if fork::is_wanted() {
+            // The callback of a future, perhaps, on the thread of a worker: it must not keep its interpreter while a fork
+            // waits for that, as it waits for workers who rest for the fork.
+            py.detach(interpreter::end);
         }
-    };
-    fork::be_alone_again(py);
-    result
-}
-
-/// Whether this is the callback of a future, on the thread of a worker that has an interpreter.
-fn has_interpreter() -> bool {
-    #[cfg(own_gil)]
-    return crate::interpreter::is_there();
-    #[cfg(not(own_gil))]
-    false
-}
-
-/// A callback must not keep its interpreter while a fork waits for that, and it waits for workers who rest for the fork.
-fn end_interpreter_for_fork(py: Python<'_>) {
-    #[cfg(own_gil)]
-    if fork::is_wanted() {
-        py.detach(crate::interpreter::end);
+        py.check_signals()?;
     }
-    #[cfg(not(own_gil))]
-    let _ = py;
 }
 
 fn handles_signals(py: Python<'_>) -> PyResult<bool> {

@@ -1,6 +1,9 @@
 //! Workers that own a subinterpreter each, with a GIL of its own.
 
-use pyo3::exceptions::PyRuntimeError;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::backend::Intake;
@@ -10,6 +13,13 @@ use crate::home::Home;
 use crate::interpreter::{self, Failure, Recipe};
 use crate::outcome::Outcome;
 use crate::task::Encoded;
+
+/// The recipe of a pool, from the folder that holds the package.
+pub(super) fn recipe(folder: &OsStr, setup: Vec<u8>) -> PyResult<Recipe> {
+    let folder = CString::new(folder.as_bytes())
+        .map_err(|_| PyValueError::new_err("the folder of the package holds a null character"))?;
+    Ok(Recipe { folder, setup })
+}
 
 pub(super) fn live(py: Python<'_>, core: &Core, recipe: &Recipe, seat: &Seat, intake: &Intake) {
     Home::leave(py, |home| serve(core, home, intake, || Interpreter { core, recipe, seat, home }.enter()));

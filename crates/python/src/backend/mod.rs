@@ -9,12 +9,14 @@ mod isolated;
 mod processes;
 mod threads;
 
+use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hypern_pool::{Next, Queue};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 pub(crate) use threads::{run_claimed, run_here};
@@ -41,9 +43,31 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    /// The backend of that name, with what `Pool::new` is given to start its guests.
+    pub(crate) fn named(name: &str, launch: &[OsString], setup: Vec<u8>) -> PyResult<Self> {
+        match (name, launch) {
+            ("threads", _) => Ok(Self::Threads),
+            #[cfg(own_gil)]
+            ("interpreters", [folder]) => Ok(Self::Interpreters(interpreters::recipe(folder, setup)?)),
+            ("processes", [program, args @ ..]) => {
+                Ok(Self::Processes(Command { program: program.clone(), args: args.to_vec(), setup }))
+            }
+            _ => Err(PyValueError::new_err(format!("the core has no backend {name:?}"))),
+        }
+    }
+
     /// Whether tasks cross to a guest as bytes.
     pub(crate) fn is_isolated(&self) -> bool {
         !matches!(self, Self::Threads)
+    }
+
+    /// Whether each worker owns an interpreter, which must not live while a thread forks.
+    pub(crate) fn has_interpreters(&self) -> bool {
+        match self {
+            Self::Threads | Self::Processes(_) => false,
+            #[cfg(own_gil)]
+            Self::Interpreters(_) => true,
+        }
     }
 
     /// How long a caller looks for the outcome of a short task before it parks: about what the hand-over takes.
