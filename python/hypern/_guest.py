@@ -6,6 +6,7 @@ import _thread
 import _warnings
 import atexit
 import builtins
+import gc
 import sys
 import time
 
@@ -54,6 +55,8 @@ def begin(
     if initializer is not None:
         function, args = _wire.loads(initializer)
         function(*args)
+    # What is there by now stays: collections during tasks need not look at it.
+    gc.freeze()
     return Guest()
 
 
@@ -84,6 +87,7 @@ def _leave() -> None:
         time.sleep(0.001)
     # A pattern among the filters keeps all memory of the interpreter from being freed, if any module holds `warnings`.
     _warnings.filters[:] = [each for each in _warnings.filters if not any(map(_is_pattern, each))]
+    gc.unfreeze()  # The end collects what is left, which frees the memory of the interpreter.
     # A thread that `threading` did not start is forgotten when that module is half gone, which it complains of.
     if threading is not None:
         vars(threading._thread_local_info).clear()

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 /// The Python callables of one pool; see `python/hypern/_pool.py`, which makes them.
-#[derive(Debug, FromPyObject)]
+#[derive(Debug)]
 pub(crate) struct Face {
     /// `enter(index)`: called once in each worker before its first task; raises where the initializer does.
     pub(crate) enter: Py<PyAny>,
@@ -28,6 +28,28 @@ pub(crate) struct Face {
     pub(crate) decode_error: Py<PyAny>,
     /// `failed(exception)`: logs why the pool broke.
     pub(crate) failed: Py<PyAny>,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Face {
+    type Error = PyErr;
+
+    /// Written out, because the derived one interns the names: see `clippy.toml`.
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let get = |name: &str| object.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            enter: get("enter")?,
+            leave: get("leave")?,
+            task_error: get("task_error")?,
+            refused: get("refused")?,
+            crashed: get("crashed")?,
+            ship: get("ship")?,
+            run_chunk: get("run_chunk")?,
+            encode: get("encode")?,
+            decode: get("decode")?,
+            decode_error: get("decode_error")?,
+            failed: get("failed")?,
+        })
+    }
 }
 
 impl Face {

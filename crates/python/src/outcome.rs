@@ -128,7 +128,7 @@ impl Reply {
 
 /// Tells the future that its task runs now; false if it was cancelled.
 pub(crate) fn start_future(py: Python<'_>, future: &Py<PyAny>) -> bool {
-    match future.call_method0(py, pyo3::intern!(py, "set_running_or_notify_cancel")) {
+    match future.call_method0(py, "set_running_or_notify_cancel") {
         Ok(started) => started.is_truthy(py).unwrap_or(false),
         Err(error) => {
             error.write_unraisable(py, Some(future.bind(py)));
@@ -139,9 +139,9 @@ pub(crate) fn start_future(py: Python<'_>, future: &Py<PyAny>) -> bool {
 
 fn settle_future(py: Python<'_>, face: &Face, future: Py<PyAny>, outcome: Outcome) {
     let settled = match outcome.open(py, face) {
-        Opened::Value(value) => future.call_method1(py, pyo3::intern!(py, "set_result"), (value,)),
+        Opened::Value(value) => future.call_method1(py, "set_result", (value,)),
         Opened::TaskError(error) | Opened::PoolError(error) => {
-            future.call_method1(py, pyo3::intern!(py, "set_exception"), (error.into_value(py),))
+            future.call_method1(py, "set_exception", (error.into_value(py),))
         }
     };
     if let Err(error) = settled {
