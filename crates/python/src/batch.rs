@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hypern_pool::{Limit, Mailbox, Ticket};
 use hypern_wire::Kind;
@@ -16,7 +16,7 @@ use crate::core::Core;
 use crate::face::Face;
 use crate::lineage;
 use crate::outcome::Outcome;
-use crate::pool::{Pushed, prepare_chunk, push};
+use crate::pool::{Pool, Pushed, prepare_chunk, push};
 use crate::task::{Inbox, Letter, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
@@ -34,47 +34,70 @@ pub(crate) struct Batch {
     shipped: Option<Shipment>,
     /// Whether the caller works for this pool itself, so that it must not wait for a worker that may not come.
     helping: bool,
-    /// Chunks handed out and not known to be done, oldest first. Written by the caller alone.
-    open: Mutex<VecDeque<(usize, Ticket<Task>)>>,
+    /// Chunks handed out and not known to be done, oldest first, by this batch and those beside it. Written by the caller
+    /// alone.
+    open: Arc<Mutex<VecDeque<Open>>>,
 }
+
+/// One chunk in a queue.
+#[derive(Debug)]
+struct Open {
+    index: usize,
+    ticket: Ticket<Task>,
+    core: Arc<Core>,
+}
+
+impl Open {
+    /// Takes the chunk back unless it has been started.
+    fn claim(&self) -> Option<Task> {
+        self.core.queue.claim(&self.ticket)
+    }
+}
+
+/// Chunks in flight for each worker: one that it runs and one that waits for it.
+const AHEAD: usize = 2;
 
 /// One chunk that is done, as the package sees it.
 type Done = (usize, Option<Py<PyAny>>, f64, Option<Py<PyBaseException>>);
 
 impl Batch {
     pub(crate) fn new(py: Python<'_>, core: &Arc<Core>, kind: Kind, function: Py<PyAny>) -> PyResult<Self> {
+        let inbox = Arc::new(Inbox {
+            mailbox: Mailbox::new(),
+            // The calls of `run_parallel` are independent of each other.
+            stops_at_failure: kind != Kind::Calls,
+            stopped: AtomicBool::new(false),
+        });
+        Self::with_inbox(py, core, kind, function, inbox, Arc::default())
+    }
+
+    fn with_inbox(
+        py: Python<'_>,
+        core: &Arc<Core>,
+        kind: Kind,
+        function: Py<PyAny>,
+        inbox: Arc<Inbox>,
+        open: Arc<Mutex<VecDeque<Open>>>,
+    ) -> PyResult<Self> {
         let shipped = match core.backend.is_isolated() {
             true => {
                 core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone())
             }
             false => None,
         };
-        Ok(Self {
-            core: Arc::clone(core),
-            inbox: Arc::new(Inbox {
-                mailbox: Mailbox::new(),
-                // The calls of `run_parallel` are independent of each other.
-                stops_at_failure: kind != Kind::Calls,
-                stopped: AtomicBool::new(false),
-            }),
-            kind,
-            function,
-            shipped,
-            helping: core.is_current(),
-            open: Mutex::new(VecDeque::new()),
-        })
+        Ok(Self { core: Arc::clone(core), inbox, kind, function, shipped, helping: core.is_current(), open })
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, VecDeque<(usize, Ticket<Task>)>> {
+    fn open(&self) -> std::sync::MutexGuard<'_, VecDeque<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the oldest chunk that nobody has started; `None` if there is none.
     fn help(&self, py: Python<'_>) -> Option<Letter> {
         loop {
-            let (index, ticket) = self.open().pop_front()?;
-            let Some(task) = self.core.queue.claim(&ticket) else { continue };
-            return Some(self.run_here(py, index, &task.work));
+            let oldest = self.open().pop_front()?;
+            let Some(task) = oldest.claim() else { continue };
+            return Some(self.run_here(py, oldest.index, &task.work));
         }
     }
 
@@ -87,7 +110,8 @@ impl Batch {
         Letter { index, outcome, seconds: began.elapsed().as_secs_f64(), spent: None }
     }
 
-    fn next_letters(&self, py: Python<'_>) -> PyResult<Vec<Letter>> {
+    /// Takes what has arrived; waits for the first letter, at most until the deadline.
+    fn next_letters(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Vec<Letter>> {
         let letters = self.inbox.mailbox.try_take();
         if !letters.is_empty() {
             return Ok(letters);
@@ -97,7 +121,11 @@ impl Batch {
         {
             return Ok(vec![letter]);
         }
-        wait_detached(py, |timeout| Some(self.inbox.mailbox.take(timeout)).filter(|letters| !letters.is_empty()))
+        wait_detached(py, |period| {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let letters = self.inbox.mailbox.take([left, period].into_iter().flatten().min());
+            (!letters.is_empty() || left.is_some_and(|left| left.is_zero())).then_some(letters)
+        })
     }
 }
 
@@ -117,7 +145,7 @@ impl Batch {
         let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
         match push(py, &self.core, task, limit)? {
             Pushed::Accepted(ticket) => {
-                self.open().push_back((index, ticket));
+                self.open().push_back(Open { index, ticket, core: Arc::clone(&self.core) });
                 Ok(())
             }
             Pushed::Refused(task) if self.helping => {
@@ -129,13 +157,17 @@ impl Batch {
         }
     }
 
-    /// Waits until at least one chunk is done; returns `(index, results, seconds, error)` of all that are, in order.
+    /// Waits until at least one chunk is done, at most `timeout` seconds; returns `(index, results, seconds, error)` of all
+    /// that are, in order.
     ///
     /// Either the results or the error are None.
-    fn wait(&self, py: Python<'_>) -> PyResult<Vec<Done>> {
-        let mut letters = self.next_letters(py)?;
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Done>> {
+        let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut letters = self.next_letters(py, deadline)?;
         letters.sort_unstable_by_key(|letter| letter.index);
-        self.open().retain(|(index, _)| letters.binary_search_by_key(index, |letter| letter.index).is_err());
+        self.open().retain(|chunk| letters.binary_search_by_key(&chunk.index, |letter| letter.index).is_err());
         let face: &Face = &self.core.face;
         letters
             .into_iter()
@@ -151,8 +183,17 @@ impl Batch {
     /// Takes back every chunk that has not been started.
     fn cancel(&self) {
         let open = std::mem::take(&mut *self.open());
-        for (_, ticket) in open {
-            drop(self.core.queue.claim(&ticket));
-        }
+        open.iter().for_each(|chunk| drop(chunk.claim()));
+    }
+
+    /// How many chunks may be in flight: so many that a worker which is done finds the next one there.
+    fn room(&self) -> usize {
+        AHEAD * self.core.seats.len()
+    }
+
+    /// Makes a batch that hands chunks to another pool; this one waits for them with its own.
+    fn beside(&self, py: Python<'_>, pool: &Pool) -> PyResult<Self> {
+        let function = self.function.clone_ref(py);
+        Self::with_inbox(py, pool.core(), self.kind, function, Arc::clone(&self.inbox), Arc::clone(&self.open))
     }
 }

@@ -3,8 +3,8 @@
 //! Rules that hold in every file (reasons in ARCHITECTURE.md):
 //! * nothing waits while attached to the interpreter: every wait is inside `Python::detach`;
 //! * Python objects are dropped while attached;
-//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs`, `lent.rs`
-//!   and `plain.rs` only;
+//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs`, `lent.rs`,
+//!   `plain.rs` and `watch.rs` only;
 //! * a thread that owns a subinterpreter uses PyO3 inside `Home::attach` only.
 #![deny(unsafe_code)]
 
@@ -32,6 +32,8 @@ mod plain;
 mod pool;
 mod task;
 mod waiting;
+#[cfg(not(Py_GIL_DISABLED))]
+mod watch;
 
 /// The native part of hypern; use it through the package `hypern`.
 #[pyo3::pymodule]

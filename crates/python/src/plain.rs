@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 
 use hypern_wire::plain::{Malformed, Reader, Token, Width, Writer};
@@ -14,8 +14,10 @@ use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use rustc_hash::FxBuildHasher;
 
+use crate::watch;
+
 /// Containers inside each other at most; what is nested deeper is pickle's, which can tell how deep is too deep.
-const DEEPEST: usize = 100;
+pub(crate) const DEEPEST: usize = 100;
 /// `bytes` and `bytearray` from this size on are pickle's, which leaves them where they lie. `LARGE` of `_wire.py`.
 const LARGE: usize = 64 * 1024;
 
@@ -25,37 +27,66 @@ struct Definition(ffi::PyMethodDef);
 // SAFETY: a definition must not change while it is shared, and nobody writes to these.
 unsafe impl Sync for Definition {}
 
-static ENCODE: Definition = Definition(ffi::PyMethodDef {
-    ml_name: c"encode_plain".as_ptr(),
-    ml_meth: ffi::PyMethodDefPointer { PyCFunction: encode },
-    ml_flags: ffi::METH_O,
-    ml_doc: c"Return plain data as bytes; None for anything else, and for what pickle does better.".as_ptr(),
-});
+impl Definition {
+    const fn new(name: &'static CStr, function: ffi::PyCFunction, says: &'static CStr) -> Self {
+        Self(ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+            ml_flags: ffi::METH_O,
+            ml_doc: says.as_ptr(),
+        })
+    }
+}
 
-static DECODE: Definition = Definition(ffi::PyMethodDef {
-    ml_name: c"decode_plain".as_ptr(),
-    ml_meth: ffi::PyMethodDefPointer { PyCFunction: decode },
-    ml_flags: ffi::METH_O,
-    ml_doc: c"Return the data that encode_plain made bytes of; NotImplemented where they are a pickle.".as_ptr(),
-});
+/// What `functions` makes, in its order.
+static DEFINITIONS: [Definition; 5] = [
+    Definition::new(
+        c"encode",
+        encode,
+        c"Return plain data as bytes; None for anything else, and for what pickle does better.",
+    ),
+    Definition::new(
+        c"decode",
+        decode,
+        c"Return the data that encode made bytes of; NotImplemented where they are a pickle.",
+    ),
+    Definition::new(
+        c"decode_exactly",
+        decode_exactly,
+        c"Like decode; raise ValueError where a set would be iterated in another order than at the other end.",
+    ),
+    Definition::new(
+        c"watch",
+        watch::watch,
+        c"Take note of what the lists, dicts, sets and bytearrays inside plain data hold and of who refers to them.",
+    ),
+    Definition::new(
+        c"look",
+        watch::look,
+        c"Return what has become of what is watched: '' nothing, 'changed', or 'kept' by somebody else.",
+    ),
+];
 
-/// Makes `(encode, decode)`, two functions of the current interpreter; null with an exception set where that fails.
+/// Makes a tuple of functions of the current interpreter, see [`DEFINITIONS`]; null with an exception set where that fails.
 ///
 /// # Safety
 /// The thread must be attached.
 pub(crate) unsafe fn functions() -> *mut PyObject {
-    // SAFETY: the thread is attached by the caller's word; a definition lives for ever, and CPython does not write to it;
-    // the tuple takes references of its own.
+    // SAFETY: the thread is attached by the caller's word; a definition lives for ever, and CPython does not write to it; the
+    // tuple takes over what it is given, and is given up where it is not full.
     unsafe {
-        let encode = ffi::PyCFunction_NewEx((&raw const ENCODE.0).cast_mut(), ptr::null_mut(), ptr::null_mut());
-        let decode = ffi::PyCFunction_NewEx((&raw const DECODE.0).cast_mut(), ptr::null_mut(), ptr::null_mut());
-        let both = match encode.is_null() || decode.is_null() {
-            true => ptr::null_mut(),
-            false => ffi::PyTuple_Pack(2, encode, decode),
-        };
-        ffi::Py_XDECREF(encode);
-        ffi::Py_XDECREF(decode);
-        both
+        let all = ffi::PyTuple_New(DEFINITIONS.len().cast_signed());
+        for (index, definition) in DEFINITIONS.iter().enumerate() {
+            let function =
+                ffi::PyCFunction_NewEx((&raw const definition.0).cast_mut(), ptr::null_mut(), ptr::null_mut());
+            if all.is_null() || function.is_null() {
+                ffi::Py_XDECREF(function);
+                ffi::Py_XDECREF(all);
+                return ptr::null_mut();
+            }
+            ffi::PyTuple_SET_ITEM(all, index.cast_signed(), function);
+        }
+        all
     }
 }
 
@@ -80,9 +111,21 @@ unsafe extern "C" fn encode(_: *mut PyObject, object: *mut PyObject) -> *mut PyO
 }
 
 unsafe extern "C" fn decode(_: *mut PyObject, data: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the interpreter calls this attached, with a live object.
+    unsafe { decode_as(data, false) }
+}
+
+unsafe extern "C" fn decode_exactly(_: *mut PyObject, data: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the interpreter calls this attached, with a live object.
+    unsafe { decode_as(data, true) }
+}
+
+/// # Safety
+/// The thread must be attached and the object live.
+unsafe fn decode_as(data: *mut PyObject, exactly: bool) -> *mut PyObject {
     let mut view = ffi::Py_buffer::new();
-    // SAFETY: the interpreter calls this attached, with a live object. The view is filled before it is read and released
-    // once. Its memory stays as it is meanwhile: it is a payload, which nobody but the caller knows.
+    // SAFETY: by the caller's word. The view is filled before it is read and released once. Its memory stays as it is
+    // meanwhile: it is a payload, which nobody but the caller knows.
     unsafe {
         if ffi::PyObject_GetBuffer(data, &raw mut view, ffi::PyBUF_SIMPLE) < 0 {
             return ptr::null_mut();
@@ -92,7 +135,7 @@ unsafe extern "C" fn decode(_: *mut PyObject, data: *mut PyObject) -> *mut PyObj
             length => std::slice::from_raw_parts(view.buf.cast::<u8>(), length.cast_unsigned()),
         };
         let decoded = match Reader::new(bytes) {
-            Ok(reader) => Decoder::new(reader).whole(),
+            Ok(reader) => Decoder { reader, exactly, remembered: Vec::new() }.whole(),
             Err(_) => ffi::Py_NewRef(ffi::Py_NotImplemented()),
         };
         ffi::PyBuffer_Release(&raw mut view);
@@ -409,7 +452,7 @@ impl Encoder {
     /// # Safety
     /// As `put`; the object is a `set` or a `frozenset`.
     unsafe fn put_set(&mut self, set: *mut PyObject, remembered: bool, depth: usize) -> Result<(), Refused> {
-        // SAFETY: the set is live; the iterator and what it gives are owned by this block.
+        // SAFETY: the set is live, and its items while they are visited.
         unsafe {
             let count = ffi::PySet_Size(set);
             let frozen = ffi::Py_TYPE(set) == &raw mut ffi::PyFrozenSet_Type;
@@ -418,25 +461,15 @@ impl Encoder {
                 self.open.push(set);
             }
             self.writer.put(token(count.cast_unsigned()), remembered);
-            let iterator = ffi::PyObject_GetIter(set);
             let mut found = 0;
-            let mut written = Ok(());
-            while written.is_ok() && !iterator.is_null() {
-                let item = ffi::PyIter_Next(iterator);
-                if item.is_null() {
-                    break;
-                }
+            let written = each_item(set, |_, item| {
                 found += 1;
-                written = self.put(item, depth);
-                ffi::Py_DECREF(item);
-            }
-            ffi::Py_XDECREF(iterator);
-            // It has changed meanwhile, or there was no memory.
-            ffi::PyErr_Clear();
+                self.put(item, depth).is_ok()
+            });
             if remembered && frozen {
                 self.open.pop();
             }
-            if found == count { written } else { Err(Refused) }
+            if written && found == count { Ok(()) } else { Err(Refused) }
         }
     }
 }
@@ -464,6 +497,8 @@ unsafe fn number_bytes(object: *mut PyObject, kind: *mut ffi::PyTypeObject) -> O
 /// Reads one object. Functions that return objects return owned references, or null with an exception set.
 struct Decoder<'a> {
     reader: Reader<'a>,
+    /// Whether a set must come out in the order in which it was written.
+    exactly: bool,
     /// The objects that are referred to again, by their numbers: owned references, null while one is made.
     remembered: Vec<*mut PyObject>,
 }
@@ -478,10 +513,6 @@ impl Drop for Decoder<'_> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(reader: Reader<'a>) -> Self {
-        Self { reader, remembered: Vec::new() }
-    }
-
     /// Reads all there is.
     ///
     /// # Safety
@@ -567,11 +598,7 @@ impl<'a> Decoder<'a> {
                     true
                 }),
                 Token::Dict(count) => self.fill_dict(container, count, depth),
-                Token::Set(count) | Token::FrozenSet(count) => self.fill(count, depth, |_, item| {
-                    let added = ffi::PySet_Add(container, item);
-                    ffi::Py_DECREF(item);
-                    added == 0
-                }),
+                Token::Set(count) | Token::FrozenSet(count) => self.fill_set(container, count, depth),
                 _ => false,
             };
             if !filled {
@@ -587,12 +614,33 @@ impl<'a> Decoder<'a> {
 
     /// Gives `count` objects to `place`, which takes each over and tells whether it could.
     #[inline]
-    unsafe fn fill(&mut self, count: usize, depth: usize, place: impl Fn(usize, *mut PyObject) -> bool) -> bool {
+    unsafe fn fill(&mut self, count: usize, depth: usize, mut place: impl FnMut(usize, *mut PyObject) -> bool) -> bool {
         (0..count).all(|index| {
             // SAFETY: by the caller's word.
             let item = unsafe { self.get(depth + 1) };
             !item.is_null() && place(index, item)
         })
+    }
+
+    unsafe fn fill_set(&mut self, set: *mut PyObject, count: usize, depth: usize) -> bool {
+        let exactly = self.exactly;
+        let mut order = Vec::new();
+        // SAFETY: by the caller's word; the set takes references of its own, and keeps what is in `order`.
+        unsafe {
+            let filled = self.fill(count, depth, |_, item| {
+                if exactly {
+                    order.push(item);
+                }
+                let added = ffi::PySet_Add(set, item);
+                ffi::Py_DECREF(item);
+                added == 0
+            });
+            if filled && exactly && !each_item(set, |index, item| order.get(index) == Some(&item)) {
+                fail(Malformed("a set would be iterated in another order"));
+                return false;
+            }
+            filled
+        }
     }
 
     unsafe fn fill_dict(&mut self, dict: *mut PyObject, count: usize, depth: usize) -> bool {
@@ -610,6 +658,33 @@ impl<'a> Decoder<'a> {
                 placed
             }
         })
+    }
+}
+
+/// Gives each item of a set with its place to `check`; tells whether that said yes to all.
+///
+/// # Safety
+/// The thread must be attached, and the object a live set or frozen set.
+pub(crate) unsafe fn each_item(set: *mut PyObject, mut check: impl FnMut(usize, *mut PyObject) -> bool) -> bool {
+    // SAFETY: by the caller's word; the iterator and what it gives are owned by this block.
+    unsafe {
+        let iterator = ffi::PyObject_GetIter(set);
+        let mut passed = !iterator.is_null();
+        let mut index = 0;
+        while passed {
+            let item = ffi::PyIter_Next(iterator);
+            if item.is_null() {
+                break;
+            }
+            passed = check(index, item);
+            index += 1;
+            ffi::Py_DECREF(item);
+        }
+        ffi::Py_XDECREF(iterator);
+        // There was no memory, or the set has changed meanwhile.
+        let failed = !ffi::PyErr_Occurred().is_null();
+        ffi::PyErr_Clear();
+        passed && !failed
     }
 }
 

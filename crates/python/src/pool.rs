@@ -57,6 +57,12 @@ pub(crate) fn end_interpreters(py: Python<'_>, timeout: f64) {
     });
 }
 
+impl Pool {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0
+    }
+}
+
 impl Drop for Pool {
     /// Lets the workers end: nobody can give them tasks. Accepted ones are finished.
     fn drop(&mut self) {

@@ -1,0 +1,200 @@
+//! Whether a call has changed its mutable arguments, or kept them: what they held and who referred to them, before and after.
+//!
+//! Written with the raw C API, like `plain.rs`, for the same places.
+#![expect(unsafe_code, reason = "PyO3 cannot be used inside a subinterpreter")]
+
+use std::collections::HashSet;
+use std::ptr;
+
+use pyo3::ffi::{self, Py_ssize_t, PyObject};
+use rustc_hash::FxBuildHasher;
+
+use crate::plain::{DEEPEST, each_item};
+
+/// `watch(data)`: None where there is nothing to watch, or a list of three objects for each container inside `data`: the
+/// container, a copy of what it holds, and the number of references to it. The outermost container is not watched: it is
+/// hypern's own.
+pub(crate) unsafe extern "C" fn watch(_: *mut PyObject, data: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the interpreter calls this attached, with a live object; what is made here is given up where it is not
+    // returned.
+    unsafe {
+        let list = ffi::PyList_New(0);
+        if list.is_null() {
+            return list;
+        }
+        let mut walk = Walk { list, seen: HashSet::default() };
+        if !walk.inside(data, 0) {
+            ffi::Py_DECREF(list);
+            return ptr::null_mut();
+        }
+        let size = ffi::PyList_GET_SIZE(list);
+        if size == 0 {
+            ffi::Py_DECREF(list);
+            return ffi::Py_NewRef(ffi::Py_None());
+        }
+        // Counted when all copies are made, which refer to containers too.
+        for index in (0..size).step_by(3) {
+            let count = ffi::PyLong_FromSsize_t(ffi::Py_REFCNT(ffi::PyList_GET_ITEM(list, index)));
+            if count.is_null() || ffi::PyList_SetItem(list, index + 2, count) < 0 {
+                ffi::Py_DECREF(list);
+                return ptr::null_mut();
+            }
+        }
+        list
+    }
+}
+
+/// `look(watched)`: what has become of it.
+pub(crate) unsafe extern "C" fn look(_: *mut PyObject, watched: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the interpreter calls this attached; the list is one that `watch` made and nobody else knows.
+    unsafe {
+        let mut word = c"";
+        if ffi::PyList_Check(watched) != 0 {
+            for index in (0..ffi::PyList_GET_SIZE(watched)).step_by(3) {
+                let item = |offset| ffi::PyList_GET_ITEM(watched, index + offset);
+                if !holds(item(0), item(1)) {
+                    word = c"changed";
+                    break;
+                }
+                if ffi::Py_REFCNT(item(0)) != ffi::PyLong_AsSsize_t(item(2)) {
+                    word = c"kept";
+                }
+            }
+        }
+        ffi::PyUnicode_FromString(word.as_ptr())
+    }
+}
+
+struct Walk {
+    /// Borrowed; what `watch` returns.
+    list: *mut PyObject,
+    /// Addresses of the containers that were met. They live as long as the data.
+    seen: HashSet<usize, FxBuildHasher>,
+}
+
+impl Walk {
+    /// Takes note of what is inside an object; false with an exception set where that fails.
+    ///
+    /// # Safety
+    /// The thread must be attached and the object live, for this and the other functions.
+    unsafe fn inside(&mut self, object: *mut PyObject, depth: usize) -> bool {
+        // SAFETY: by the caller's word. Nothing is called that could change a container while it is walked through.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            if kind == &raw mut ffi::PyList_Type {
+                (0..ffi::PyList_GET_SIZE(object)).all(|index| self.meet(ffi::PyList_GET_ITEM(object, index), depth))
+            } else if kind == &raw mut ffi::PyTuple_Type {
+                (0..ffi::PyTuple_GET_SIZE(object)).all(|index| self.meet(ffi::PyTuple_GET_ITEM(object, index), depth))
+            } else if kind == &raw mut ffi::PyDict_Type {
+                // Keys are hashable, so nothing mutable is in them.
+                each_entry(object, |_, _, value| self.meet(value, depth))
+            } else {
+                true
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn meet(&mut self, object: *mut PyObject, depth: usize) -> bool {
+        // SAFETY: by the caller's word.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            let mutable = kind == &raw mut ffi::PyList_Type
+                || kind == &raw mut ffi::PyDict_Type
+                || kind == &raw mut ffi::PySet_Type
+                || kind == &raw mut ffi::PyByteArray_Type;
+            if !mutable && kind != &raw mut ffi::PyTuple_Type || !self.seen.insert(object as usize) {
+                return true;
+            }
+            if depth > DEEPEST {
+                ffi::PyErr_SetString(ffi::PyExc_RecursionError, c"the data is nested too deep".as_ptr());
+                return false;
+            }
+            (!mutable || self.note(object, copy(object))) && self.inside(object, depth + 1)
+        }
+    }
+
+    /// Appends a container and the copy of what it holds, which it takes over.
+    unsafe fn note(&self, container: *mut PyObject, copy: *mut PyObject) -> bool {
+        // SAFETY: by the caller's word; the list takes references of its own.
+        unsafe {
+            let noted = !copy.is_null()
+                && ffi::PyList_Append(self.list, container) == 0
+                && ffi::PyList_Append(self.list, copy) == 0
+                && ffi::PyList_Append(self.list, ffi::Py_None()) == 0;
+            ffi::Py_XDECREF(copy);
+            noted
+        }
+    }
+}
+
+/// Copies what a container holds: `bytes` of a bytearray, a tuple of everything else, a key before its value.
+///
+/// # Safety
+/// The thread must be attached, and the object be of one of the four types.
+unsafe fn copy(container: *mut PyObject) -> *mut PyObject {
+    // SAFETY: by the caller's word; the tuple has room for all entries, as the dict does not change meanwhile.
+    unsafe {
+        let kind = ffi::Py_TYPE(container);
+        if kind == &raw mut ffi::PyByteArray_Type {
+            return ffi::PyBytes_FromObject(container);
+        }
+        if kind != &raw mut ffi::PyDict_Type {
+            return ffi::PySequence_Tuple(container);
+        }
+        let tuple = ffi::PyTuple_New(2 * ffi::PyDict_Size(container));
+        if !tuple.is_null() {
+            each_entry(container, |index, key, value| {
+                ffi::PyTuple_SET_ITEM(tuple, 2 * index, ffi::Py_NewRef(key));
+                ffi::PyTuple_SET_ITEM(tuple, 2 * index + 1, ffi::Py_NewRef(value));
+                true
+            });
+        }
+        tuple
+    }
+}
+
+/// Tells whether a container still holds what was copied, the same objects in the same order.
+///
+/// # Safety
+/// The thread must be attached, and the objects be a container and what `copy` made of it.
+unsafe fn holds(container: *mut PyObject, copy: *mut PyObject) -> bool {
+    // SAFETY: by the caller's word; sizes are compared before items are read.
+    unsafe {
+        let kind = ffi::Py_TYPE(container);
+        if kind == &raw mut ffi::PyByteArray_Type {
+            return ffi::PyObject_RichCompareBool(container, copy, ffi::Py_EQ) == 1;
+        }
+        let size = ffi::PyTuple_GET_SIZE(copy);
+        let is = |index: Py_ssize_t, object| ffi::PyTuple_GET_ITEM(copy, index) == object;
+        if kind == &raw mut ffi::PyDict_Type {
+            2 * ffi::PyDict_Size(container) == size
+                && each_entry(container, |index, key, value| is(2 * index, key) && is(2 * index + 1, value))
+        } else if kind == &raw mut ffi::PySet_Type {
+            ffi::PySet_Size(container) == size && each_item(container, |index, item| is(index.cast_signed(), item))
+        } else {
+            ffi::PyList_GET_SIZE(container) == size
+                && (0..size).all(|index| is(index, ffi::PyList_GET_ITEM(container, index)))
+        }
+    }
+}
+
+/// Gives each entry of a dict with its place to `check`; tells whether that said yes to all.
+///
+/// # Safety
+/// The thread must be attached, the object a live dict, and `check` not change it.
+unsafe fn each_entry(
+    dict: *mut PyObject,
+    mut check: impl FnMut(Py_ssize_t, *mut PyObject, *mut PyObject) -> bool,
+) -> bool {
+    let (mut place, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
+    let mut index = 0;
+    // SAFETY: by the caller's word.
+    while unsafe { ffi::PyDict_Next(dict, &raw mut place, &raw mut key, &raw mut value) } != 0 {
+        if !check(index, key, value) {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
