@@ -1,0 +1,709 @@
+"""Where values that a piece of bytecode reads from outside go in it, and whether it writes to one of them.
+
+The walk runs over a code object with abstract values on its stack and in its variables. A value made inside, an
+argument and everything unknown is None: such values may be used in any way, because all that can be reached from
+outside has been judged, and is either immutable, or a class or function whose attributes were judged, too. What the walk
+must not lose sight of are modules, classes, functions and the names of attributes.
+"""
+
+from __future__ import annotations
+
+import dis
+import marshal
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hypern._opcodes import ATTR_SHIFT, IMPORT_SHIFT, NULL_ABOVE, handlers, instructions, pops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, ModuleType
+
+    from hypern._opcodes import Instruction
+
+
+class Stays(Exception):  # noqa: N818 - it is an answer
+    """A call must stay in the shared interpreter: why, which name decided, and what would help."""
+
+    def __init__(self, reason: str, name: str | None = None, advice: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.name = name
+        self.advice = advice
+        self.file: str | None = None
+        self.line: int | None = None
+
+    def at(self, file: str | None, line: int | None) -> Stays:
+        """Say where, if nobody has said so yet."""
+        if self.file is None:
+            self.file, self.line = file, line
+        return self
+
+
+class Value:
+    """What is known of a value. Kinds:
+
+    * const: ``it`` is an immutable value, of the code or from outside
+    * text: a string made here that begins with ``it``
+    * known: ``it`` is a class, function or the like that exists outside
+    * module: ``it`` is a module
+    * class: the class of an unknown value
+    * checked: a callable that may only be called, and by a rule of its own: ``it`` is its name
+    * made: a function made here
+    * null: what CPython pushes beside a callable
+    """
+
+    __slots__ = ("it", "kind")
+
+    def __init__(self, kind: str, it: Any = None) -> None:
+        self.kind = kind
+        self.it = it
+
+
+Slot = Value | None  # None: unknown, and made inside.
+
+NULL = Value("null")
+CLASS = Value("class")
+MADE = Value("made")
+
+
+class World(Protocol):
+    """What the walk asks about things outside. Each method raises Stays."""
+
+    def read_global(self, name: str) -> Slot: ...
+    def read_free(self, name: str) -> Slot: ...
+    def read_member(self, module: ModuleType, name: str) -> Slot: ...
+    def read_attribute(self, owner: Any, name: str) -> Slot: ...
+    def read_import(self, name: str, top: bool) -> Slot: ...
+    def check_call(self, callee: Any, arguments: list[Slot] | None) -> None: ...
+
+
+#: Attributes that lead from a value to the code, the names or the frames around it.
+_LEADING_OUT = (
+    r"__(?:globals|builtins|closure|code|dict|subclasses|self|func|defaults|kwdefaults|traceback|loader|spec|bases|import"
+    r"|getattribute|annotations|annotate|set_name)__|(?:gi|cr|ag)_(?:frame|code|await|yieldfrom)|tb_(?:frame|next)"
+    r"|f_(?:back|globals|locals|builtins|code)|ag_await"
+)
+leads_out = re.compile(_LEADING_OUT).search
+_PLAIN_LEADING_OUT = ("gi_", "cr_", "ag_", "tb_", "f_", "now", "utcnow", "today", "fromtimestamp", "astimezone", "strf")
+#: Reserved names that may be read from any value.
+_RESERVED = frozenset(
+    f"__{word}__"
+    for word in """
+    abs add and bool bytes call ceil class class_getitem complex contains copy deepcopy delattr delitem dir divmod doc
+    enter eq exit float floor floordiv format ge get getattr getitem getstate gt hash iadd iand ifloordiv ilshift imatmul
+    imod imul index init init_subclass instancecheck int invert ior ipow irshift isub iter itruediv ixor le len
+    length_hint lshift lt main matmul members missing mod module mro mul name ne neg new next notes or pos post_init pow
+    qualname radd rand rdivmod replace repr reversed rfloordiv rlshift rmatmul rmod rmul ror round rpow rrshift rshift
+    rsub rtruediv rxor set setattr setitem setstate sizeof slots str sub truediv trunc xor wrapped cause context
+    suppress_context match_args dataclass_fields version
+    """.split()
+)
+_CLOCK = frozenset(("now", "utcnow", "today", "fromtimestamp", "astimezone"))
+#: Directives of strftime that depend on the locale of the process.
+_LOCAL_TIME = re.compile(r"%[-_#^0-9]*[aAbBcxXpZEOrhsv+]").search
+
+
+def check_attribute(name: str, called: bool = False) -> None:
+    """Refuse attributes that lead from a value of any kind to state outside."""
+    if name.startswith("__") and name.endswith("__"):
+        if name not in _RESERVED:
+            raise Stays(f"reads '{name}', which leads outside the call", name)
+    elif name in _CLOCK or (called and name == "timestamp"):
+        raise Stays(
+            f"calls '{name}', which reads the clock or the time zone", name, "read the time outside and pass it in"
+        )
+    elif name[0] in "gcatf" and leads_out(name):
+        raise Stays(f"reads '{name}', which leads outside the call", name)
+
+
+def check_text(text: str) -> None:
+    """Refuse text that names such an attribute: format and getattr may look it up."""
+    if "_" in text and (found := leads_out(text)):
+        raise Stays(f"has the text '{found[0]}', which names what leads outside the call", found[0])
+
+
+def check_time_format(text: str) -> None:
+    if _LOCAL_TIME(text):
+        raise Stays(f"formats a time by the locale, with '{text}'", "strftime", "use numbers only, such as %Y-%m-%d")
+
+
+# The walk
+
+
+class _Box:
+    """A variable: what is known of all that is ever stored in it."""
+
+    __slots__ = ("read", "stored", "value")
+
+    def __init__(self) -> None:
+        self.value: Slot = None
+        self.stored = False
+        #: Whether it was read in this round.
+        self.read = False
+
+
+_ENDS = frozenset(
+    "RETURN_VALUE RETURN_CONST RERAISE RAISE_VARARGS JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT".split()
+)
+_FRAGILE = frozenset(("module", "checked"))
+_COROUTINES = 0x80 | 0x100 | 0x200  # CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR
+_MOST_ROUNDS = 16
+
+
+def follow(code: CodeType, world: World, first: Slot = None) -> None:
+    """Walk over a function's code and all that is nested in it; ``first`` is what its first parameter is.
+
+    Raises Stays, with the place.
+    """
+    boxes: dict[str, _Box] = {}
+    for _ in range(_MOST_ROUNDS):
+        for box in boxes.values():
+            box.read = False
+        if not _follow(code, world, first, dict.fromkeys(code.co_freevars), boxes, ""):
+            return
+    raise Stays("is too tangled to be understood", code.co_name).at(code.co_filename, code.co_firstlineno)
+
+
+def _follow(
+    code: CodeType, world: World, first: Slot, free: dict[str, _Box | None], boxes: dict[str, _Box], path: str
+) -> bool:
+    """Walk over a code object, then over those nested in it; tell whether a variable turned out to be something else.
+
+    ``free`` maps names of free variables to their boxes, None for the cells of a function that exists outside.
+    """
+    if code.co_flags & _COROUTINES:
+        raise Stays(f"'{code.co_name}' is a coroutine", code.co_name).at(code.co_filename, code.co_firstlineno)
+    walk = _Walk(code, world, free, boxes, path)
+    walk.run(first)
+    changed = walk.changed
+    for index, constant in enumerate(code.co_consts):
+        if hasattr(constant, "co_code") and constant.co_name != "__annotate__":
+            inner = {name: walk.cells.get(name) for name in constant.co_freevars}
+            changed |= _follow(constant, world, None, inner, boxes, f"{path}{index}/")
+    return changed
+
+
+def _join(one: Slot, other: Slot) -> Slot:
+    """Return what is known of a value that is one or the other."""
+    if one is other:
+        return one
+    if one is not None and other is not None and one.kind == other.kind and one.it is other.it:
+        return one
+    _keep(one)
+    _keep(other)
+    return None
+
+
+def _keep(value: Slot) -> None:
+    """Refuse to lose sight of a value that must be followed."""
+    if value is not None and value.kind in _FRAGILE:
+        if value.kind == "module":
+            name = value.it.__name__
+            raise Stays(f"uses the module '{name}' as a value", name, "name what you need of it, as in module.function")
+        raise Stays(f"passes '{value.it}' on, which must be followed where it is called", value.it, "call it directly")
+
+
+_effects: dict[tuple[str, int], tuple[int, int, int] | None] = {}
+
+
+def _effect(name: str, arg: int) -> tuple[int, int, int]:
+    """Return how much an instruction pops, and pushes where it goes on and where it jumps."""
+    found = _effects.get((name, arg))
+    if found is None:
+        count = pops(name, arg)
+        if count is None:
+            raise Stays(f"has the instruction {name}, which is not understood", name)
+        opcode = dis.opmap[name]
+        given = arg if (opcode in dis.hasarg if sys.version_info >= (3, 12) else opcode >= dis.HAVE_ARGUMENT) else None
+        pushed, jumped = (dis.stack_effect(opcode, given, jump=jump) + count for jump in (False, True))
+        found = _effects[name, arg] = count, pushed, jumped
+    return found
+
+
+class _Walk:
+    """The walk over one code object."""
+
+    def __init__(
+        self, code: CodeType, world: World, free: dict[str, _Box | None], boxes: dict[str, _Box], path: str
+    ) -> None:
+        self.code = code
+        self.world = world
+        self.stack: list[Slot] = []
+        self.changed = False
+        self.keywords = 0
+        self.variables = [*code.co_varnames, *(each for each in code.co_cellvars if each not in code.co_varnames)]
+        self.variables += code.co_freevars
+        self.cells: dict[str, _Box | None] = dict(free)
+        for name in code.co_cellvars:
+            self.cells[name] = boxes.setdefault(f"{path}{name}", _Box())
+        self.boxes = {
+            name: boxes.setdefault(f"{path}{name}", _Box()) for name in self.variables if name not in self.cells
+        }
+        self.stored_names: frozenset[str] = frozenset()
+
+    def run(self, first: Slot) -> None:
+        code = self.code
+        listing = instructions(code)
+        self.stored_names = frozenset(code.co_names[each.arg] for each in listing.values() if each.name == "STORE_NAME")
+        parameters = code.co_argcount + code.co_kwonlyargcount + (code.co_flags >> 2 & 1) + (code.co_flags >> 3 & 1)
+        for index, name in enumerate(code.co_varnames[:parameters]):
+            self.store(self.cells.get(name) or self.boxes[name], first if index == 0 else None)
+        guards = handlers(code)
+        targets = {each.target for each in listing.values()} | {guard.target for guard in guards}
+        pending: list[tuple[int, list[Slot]]] = [(guard.target, [None] * guard.depth) for guard in guards]
+        pending.append((0, []))
+        seen: dict[int, list[Slot]] = {}
+        here = 0
+        try:
+            while pending:
+                here, self.stack = pending.pop()
+                while self.is_news(here, targets, seen):
+                    step = listing[here]
+                    jumped = self.step(step)
+                    if step.target is not None:
+                        pending.append((step.target, jumped))
+                    if step.name in _ENDS:
+                        break
+                    here = step.after
+        except Stays as stays:
+            raise stays.at(code.co_filename, _line(code, here)) from None
+        except (IndexError, KeyError) as error:
+            raise Stays("has bytecode that is not understood", code.co_name).at(
+                code.co_filename, code.co_firstlineno
+            ) from error
+
+    def is_news(self, offset: int, targets: set[int | None], seen: dict[int, list[Slot]]) -> bool:
+        """Join with what was on the stack when another way led here; tell whether that makes a difference."""
+        if offset not in targets and offset != 0:
+            return True
+        known = seen.get(offset)
+        if known is not None:
+            if len(known) != len(self.stack):
+                raise IndexError(offset)
+            self.stack = list(map(_join, known, self.stack))
+            if all(one is other for one, other in zip(known, self.stack, strict=True)):
+                return False
+        seen[offset] = list(self.stack)
+        return True
+
+    def step(self, step: Instruction) -> list[Slot]:
+        """Do what an instruction does to the stack; return the stack as it is where it jumps to."""
+        special = _STEPS.get(step.name)
+        if special is not None:
+            special(self, step.arg)
+            return self.stack
+        count, pushed, jumped = _effect(step.name, step.arg)
+        stack = self.stack
+        if count:
+            if count > len(stack):
+                raise IndexError(count)
+            for value in stack[-count:]:
+                if value is not None and value.kind in _FRAGILE:
+                    _keep(value)
+            del stack[-count:]
+        other = [*stack, *[None] * jumped] if step.target is not None else stack
+        stack.extend([None] * pushed)
+        return other
+
+    def push(self, value: Slot) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Slot:
+        return self.stack.pop()
+
+    # Variables
+
+    def store(self, box: _Box, value: Slot) -> None:
+        if value is _UNSET:
+            return
+        if value is not None and value.kind == "null":
+            value = None
+        now = _join(box.value, value) if box.stored else value
+        if now is not box.value and box.read:
+            self.changed = True
+        box.value = now
+        box.stored = True
+
+    def load(self, box: _Box) -> Slot:
+        box.read = True
+        return box.value
+
+    def load_fast(self, arg: int) -> None:
+        box = self.boxes.get(self.variables[arg])
+        self.push(None if box is None else self.load(box))
+
+    def load_two(self, arg: int) -> None:
+        self.load_fast(arg >> 4)
+        self.load_fast(arg & 15)
+
+    def load_and_clear(self, _arg: int) -> None:
+        self.push(_UNSET)
+
+    def store_fast(self, arg: int) -> None:
+        name = self.variables[arg]
+        box = self.boxes.get(name) or self.cells[name]
+        if box is None:
+            raise KeyError(name)
+        self.store(box, self.pop())
+
+    def store_load(self, arg: int) -> None:
+        self.store_fast(arg >> 4)
+        self.load_fast(arg & 15)
+
+    def store_two(self, arg: int) -> None:
+        self.store_fast(arg >> 4)
+        self.store_fast(arg & 15)
+
+    def load_deref(self, arg: int) -> None:
+        name = self.variables[arg]
+        box = self.cells[name]
+        self.push(self.world.read_free(name) if box is None else self.load(box))
+
+    def load_deref_in_class(self, arg: int) -> None:
+        if sys.version_info >= (3, 12):
+            self.pop()
+        if self.variables[arg] in self.stored_names:
+            self.push(None)
+        else:
+            self.load_deref(arg)
+
+    def store_deref(self, arg: int) -> None:
+        name = self.variables[arg]
+        box = self.cells[name]
+        if box is None:
+            raise Stays(f"writes to the variable '{name}' of the function around it", name, "return it instead")
+        self.store(box, self.pop())
+
+    def delete_deref(self, arg: int) -> None:
+        name = self.variables[arg]
+        if self.cells[name] is None:
+            raise Stays(f"deletes the variable '{name}' of the function around it", name)
+
+    def load_global(self, arg: int) -> None:
+        name = self.code.co_names[arg >> 1]
+        if arg & 1 and not NULL_ABOVE:
+            self.push(NULL)
+        self.push(self.world.read_global(name))
+        if arg & 1 and NULL_ABOVE:
+            self.push(NULL)
+
+    def load_name(self, arg: int) -> None:
+        name = self.code.co_names[arg]
+        self.push(None if name in self.stored_names else self.world.read_global(name))
+
+    def load_name_in_class(self, arg: int) -> None:
+        self.pop()
+        self.load_name(arg)
+
+    def store_global(self, arg: int) -> None:
+        name = self.code.co_names[arg]
+        raise Stays(f"writes to the global '{name}'", name, "return the value instead of keeping it in a global")
+
+    def delete_global(self, arg: int) -> None:
+        name = self.code.co_names[arg]
+        raise Stays(f"deletes the global '{name}'", name)
+
+    # Constants and what is made of them
+
+    def load_const(self, arg: int) -> None:
+        constant = self.code.co_consts[arg]
+        kind = type(constant)
+        if kind is str:
+            check_text(constant)
+            self.push(Value("const", constant))
+        elif kind is tuple or constant is None:
+            self.push(Value("const", constant))
+        else:
+            if kind is frozenset:
+                check_order(constant)
+            self.push(None)
+
+    def build_string(self, count: int) -> None:
+        parts = self.stack[len(self.stack) - count :]
+        self.generic("BUILD_STRING", count)
+        self.stack[-1] = _begins_like(parts[0]) if parts else None
+
+    def binary(self, arg: int) -> None:
+        left = self.stack[-2]
+        self.generic("BINARY_OP", arg)
+        if arg in (0, 13):  # + and +=
+            self.stack[-1] = _begins_like(left)
+
+    def format_spec(self, arg: int) -> None:
+        self.check_spec()
+        self.generic("FORMAT_WITH_SPEC", arg)
+
+    def format_value(self, arg: int) -> None:
+        if arg & 4:
+            self.check_spec()
+        self.generic("FORMAT_VALUE", arg)
+
+    def check_spec(self) -> None:
+        spec = self.stack[-1]
+        if spec is not None and spec.kind == "const" and isinstance(spec.it, str):
+            check_time_format(spec.it)
+            if spec.it.endswith("n"):
+                raise Stays(f"formats a number by the locale, with '{spec.it}'", spec.it, "use ',' or '_'")
+
+    def generic(self, name: str, arg: int) -> None:
+        """Do what an instruction without a target does to the stack."""
+        count, pushed, _ = _effect(name, arg)
+        for value in self.stack[len(self.stack) - count :]:
+            _keep(value)
+        del self.stack[len(self.stack) - count :]
+        self.stack.extend([None] * pushed)
+
+    def make_function(self, arg: int) -> None:
+        self.generic("MAKE_FUNCTION", arg)
+        self.stack[-1] = MADE
+
+    def set_function_attribute(self, arg: int) -> None:
+        self.generic("SET_FUNCTION_ATTRIBUTE", arg)
+        self.stack[-1] = MADE
+
+    def push_null(self, _arg: int) -> None:
+        self.push(NULL)
+
+    def copy(self, depth: int) -> None:
+        self.push(self.stack[-depth])
+
+    def swap(self, depth: int) -> None:
+        stack = self.stack
+        stack[-1], stack[-depth] = stack[-depth], stack[-1]
+
+    def pop_top(self, _arg: int) -> None:
+        self.pop()
+
+    def nothing(self, _arg: int) -> None:
+        pass
+
+    # Attributes
+
+    def load_attr(self, arg: int) -> None:
+        called = bool(ATTR_SHIFT and arg & 1)
+        self.read(self.code.co_names[arg >> ATTR_SHIFT], called)
+
+    def load_method(self, arg: int) -> None:
+        self.read(self.code.co_names[arg], called=True)
+
+    def read(self, name: str, called: bool) -> None:
+        value = self.attribute(self.pop(), name, called)
+        if called and not NULL_ABOVE:
+            self.push(NULL)
+        self.push(value)
+        if called and NULL_ABOVE:
+            self.push(NULL)
+
+    def attribute(self, owner: Slot, name: str, called: bool = False) -> Slot:
+        if owner is not None:
+            if owner.kind == "module":
+                return self.world.read_member(owner.it, name)
+            if owner.kind == "known":
+                return self.world.read_attribute(owner.it, name)
+            _keep(owner)
+        check_attribute(name, called)
+        if name in ("strftime", "strptime"):
+            return Value("checked", name)
+        return CLASS if name == "__class__" else None
+
+    def load_super_attr(self, arg: int) -> None:
+        name = self.code.co_names[arg >> 2]
+        check_attribute(name)
+        del self.stack[-3:]
+        self.push(None)
+        if arg & 1:
+            self.stack.insert(len(self.stack) if NULL_ABOVE else -1, NULL)
+
+    def store_attr(self, arg: int) -> None:
+        owner = self.pop()
+        _keep(self.pop())
+        self.written(owner, self.code.co_names[arg])
+
+    def delete_attr(self, arg: int) -> None:
+        self.written(self.pop(), self.code.co_names[arg])
+
+    def written(self, owner: Slot, name: str) -> None:
+        if owner is None or owner.kind == "made":
+            reserved = name.startswith("__") and name.endswith("__")
+            if leads_out(name) or (reserved and name not in _SETTABLE and owner is None):
+                raise Stays(f"writes to '{name}', which may change what exists outside the call", name)
+            return
+        advice = "keep it in an instance that the call makes, or return it"
+        if owner.kind == "class":
+            raise Stays(f"writes to the attribute '{name}' of a class", name, advice)
+        if owner.kind == "module":
+            raise Stays(f"writes to '{name}' of the module '{owner.it.__name__}'", name, advice)
+        what = getattr(owner.it, "__name__", None) or type(owner.it).__name__
+        kind = "class" if isinstance(owner.it, type) else "function" if callable(owner.it) else "value"
+        raise Stays(f"writes to the attribute '{name}' of the {kind} '{what}'", name, advice)
+
+    # Imports
+
+    def import_name(self, arg: int) -> None:
+        names, level = self.pop(), self.pop()
+        del level
+        name = self.code.co_names[arg >> IMPORT_SHIFT]
+        self.push(self.world.read_import(name, names is None or not names.it))
+
+    def import_from(self, arg: int) -> None:
+        module = self.stack[-1]
+        name = self.code.co_names[arg]
+        if module is None or module.kind != "module":
+            raise Stays(f"imports '{name}' from what is not a module", name)
+        self.push(self.world.read_member(module.it, name))
+
+    # Calls
+
+    def call(self, count: int) -> None:
+        self.called(count, ())
+
+    def call_keywords(self, count: int) -> None:
+        names = self.pop()
+        self.called(count, names.it if names is not None else ())
+
+    def call_unpacked(self, arg: int) -> None:
+        given = 4 if arg & 1 or sys.version_info >= (3, 14) else 3
+        taken = self.stack[-given:]
+        del self.stack[-given:]
+        for value in taken[2:]:
+            _keep(value)
+        callee = taken[0] if NULL_ABOVE else taken[1]
+        if callee is not None and callee.kind == "checked":
+            _keep(callee)
+        self.push(self.result(callee, None))
+
+    def called(self, count: int, keywords: tuple[str, ...]) -> None:
+        arguments = self.stack[len(self.stack) - count :] if count else []
+        del self.stack[len(self.stack) - count :]
+        second, first = self.pop(), self.pop()
+        if first is NULL:
+            callee = second
+        else:
+            callee = first
+            if second is not NULL:
+                arguments.insert(0, second)
+        if callee is not None and callee.kind == "checked":
+            if keywords:
+                _keep(callee)
+            self.push(self.called_checked(callee.it, arguments))
+            return
+        for value in arguments:
+            _keep(value)
+        self.push(self.result(callee, arguments))
+
+    def result(self, callee: Slot, arguments: list[Slot] | None) -> Slot:
+        """Return what a call gives; the arguments are None where they are unpacked from something."""
+        if callee is None:
+            return None
+        _keep(callee)
+        if callee.kind != "known":
+            return None
+        if callee.it is type and arguments is not None and len(arguments) == 1:
+            return CLASS
+        self.world.check_call(callee.it, arguments)
+        return None
+
+    def called_checked(self, what: str, arguments: list[Slot]) -> Slot:
+        if what in ("strftime", "strptime"):
+            text = arguments[-1] if arguments else None
+            if text is None or text.kind != "const" or not isinstance(text.it, str):
+                raise Stays(f"calls '{what}' with a format that is not constant, and may depend on the locale", what)
+            check_time_format(text.it)
+            return None
+        owner, name = (arguments + [None, None])[:2]
+        for value in arguments[1:]:
+            _keep(value)
+        if name is not None and name.kind == "const" and isinstance(name.it, str):
+            if what in ("getattr", "hasattr"):
+                found = self.attribute(owner, name.it)
+                return found if what == "getattr" and len(arguments) == 2 else _kept(found)
+            self.written(owner, name.it)
+            return None
+        check_dynamic(what, owner, name)
+        return None
+
+
+_UNSET = Value("unset")
+_SETTABLE = frozenset(("__cause__", "__context__", "__suppress_context__", "__notes__", "__match_args__"))
+
+
+def _kept(value: Slot) -> Slot:
+    _keep(value)
+    return None
+
+
+def check_dynamic(what: str, owner: Slot, name: Slot) -> None:
+    """Refuse attributes by computed names where they may be those of something outside."""
+    if owner is not None and owner.kind in ("module", "known", "class"):
+        label = getattr(owner.it, "__name__", "a class")
+        raise Stays(f"calls '{what}' on '{label}' with a name that is not constant", what, "use a dict of functions")
+    if what in ("setattr", "delattr"):
+        return
+    if name is not None and name.kind == "text":
+        begin: str = name.it
+        if begin.startswith("_") or any(each.startswith(begin) for each in _PLAIN_LEADING_OUT):
+            raise Stays(f"calls '{what}' with a name that may begin with '{begin}'", what)
+
+
+def _begins_like(value: Slot) -> Slot:
+    if value is not None and value.kind in ("const", "text") and isinstance(value.it, str) and value.it:
+        return Value("text", value.it)
+    return None
+
+
+def check_order(constant: frozenset[Any]) -> None:
+    """Refuse a constant set that may not be in the same order in its copy."""
+    if list(constant) != list(marshal.loads(marshal.dumps(constant))):
+        raise Stays("has a constant set whose copy is in another order", None, "use a tuple, or sort it")
+
+
+def _line(code: CodeType, offset: int) -> int | None:
+    """Return the line of an instruction."""
+    for start, end, line in code.co_lines():
+        if start <= offset < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+_STEPS: dict[str, Callable[[_Walk, int], None]] = {
+    **dict.fromkeys(("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW"), _Walk.load_fast),
+    **dict.fromkeys(("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"), _Walk.load_two),
+    "LOAD_FAST_AND_CLEAR": _Walk.load_and_clear,
+    "STORE_FAST": _Walk.store_fast,
+    "STORE_FAST_LOAD_FAST": _Walk.store_load,
+    "STORE_FAST_STORE_FAST": _Walk.store_two,
+    "LOAD_DEREF": _Walk.load_deref,
+    **dict.fromkeys(("LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"), _Walk.load_deref_in_class),
+    "STORE_DEREF": _Walk.store_deref,
+    "DELETE_DEREF": _Walk.delete_deref,
+    "LOAD_GLOBAL": _Walk.load_global,
+    "LOAD_NAME": _Walk.load_name,
+    "LOAD_FROM_DICT_OR_GLOBALS": _Walk.load_name_in_class,
+    "STORE_GLOBAL": _Walk.store_global,
+    "DELETE_GLOBAL": _Walk.delete_global,
+    "LOAD_CONST": _Walk.load_const,
+    "BUILD_STRING": _Walk.build_string,
+    "BINARY_OP": _Walk.binary,
+    "FORMAT_WITH_SPEC": _Walk.format_spec,
+    "FORMAT_VALUE": _Walk.format_value,
+    "MAKE_FUNCTION": _Walk.make_function,
+    "SET_FUNCTION_ATTRIBUTE": _Walk.set_function_attribute,
+    "PUSH_NULL": _Walk.push_null,
+    "COPY": _Walk.copy,
+    "SWAP": _Walk.swap,
+    "POP_TOP": _Walk.pop_top,
+    "PRECALL": _Walk.nothing,
+    "KW_NAMES": _Walk.nothing,
+    "LOAD_ATTR": _Walk.load_attr,
+    "LOAD_METHOD": _Walk.load_method,
+    "LOAD_SUPER_ATTR": _Walk.load_super_attr,
+    "STORE_ATTR": _Walk.store_attr,
+    "DELETE_ATTR": _Walk.delete_attr,
+    "IMPORT_NAME": _Walk.import_name,
+    "IMPORT_FROM": _Walk.import_from,
+    "CALL": _Walk.call,
+    "CALL_KW": _Walk.call_keywords,
+    "CALL_FUNCTION_EX": _Walk.call_unpacked,
+}
