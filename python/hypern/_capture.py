@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from operator import attrgetter, is_, itemgetter
+from itertools import chain
+from operator import attrgetter, is_, itemgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Watch:
         "_keep",
         "_known",
         "_orders",
+        "_plain",
         "_probes",
         "_whole",
     )
@@ -97,6 +99,7 @@ class Watch:
         self._functions: dict[int, tuple[FunctionType, tuple[Any, ...]]] = {}
         self._classes: list[type] = []
         self._orders: list[tuple[type, ...]] = []
+        self._plain: list[FunctionType] = []
         self._keep: list[Any] = []
         self._cells: list[CellType] = []
         self._contents: list[Any] = []
@@ -123,8 +126,14 @@ class Watch:
         self._orders.append(kind.__mro__)
 
     def function(self, function: FunctionType) -> None:
-        """Watch the code and the default values of a function."""
+        """Watch the code, the default values and the attributes of a function."""
+        if id(function) in self._functions:
+            return
         self._functions[id(function)] = function, _parts(function)
+        if function.__dict__:
+            self.whole(function, function.__dict__)
+        else:
+            self._plain.append(function)
         if function.__kwdefaults__:
             self.whole(function.__kwdefaults__, function.__kwdefaults__)
 
@@ -142,26 +151,30 @@ class Watch:
         known = self._known
         if known is None:
             known = self._known = self._prepare()
-        groups, whole, functions, parts, cells, values, classes, orders, probes = known
+        groups, mappings, sizes, values, functions, codes, defaults, keywords, plain = known[:9]
+        cells, inside, classes, orders, probes = known[9:]
         try:
             for namespace, getter, expected, absent in groups:
                 if getter is not None and not all(map(is_, getter(namespace), expected)):
                     return False
                 if absent and not absent.isdisjoint(namespace):
                     return False
-            for namespace, expected in whole:
-                if len(namespace) != len(expected) or not all(map(is_, namespace.values(), expected)):
-                    return False
-            for function, (code, defaults, keywords) in zip(functions, parts, strict=True):
-                if (
-                    function.__code__ is not code
-                    or function.__defaults__ is not defaults
-                    or function.__kwdefaults__ is not keywords
-                ):
-                    return False
-            if cells and not all(map(is_, map(_cell_contents, cells), values)):
+            if mappings and not (
+                [*map(len, mappings)] == sizes
+                and all(map(is_, chain.from_iterable(map(_values_of, mappings)), values))
+            ):
                 return False
-            if classes and not all(map(is_, map(_order, classes), orders)):
+            if functions and not (
+                all(map(is_, map(_code_of, functions), codes))
+                and all(map(is_, map(_defaults_of, functions), defaults))
+                and all(map(is_, map(_keywords_of, functions), keywords))
+            ):
+                return False
+            if any(map(_attributes_of, plain)):
+                return False
+            if cells and not all(map(is_, map(_content_of, cells), inside)):
+                return False
+            if classes and not all(map(is_, map(_order_of, classes), orders)):
                 return False
         except (KeyError, ValueError, RuntimeError):  # An entry is gone, a cell empty, a namespace changing right now.
             return False
@@ -174,11 +187,28 @@ class Watch:
             # With one name it would not be a tuple.
             getter = itemgetter(*names, names[0]) if names else None
             groups.append((mapping, getter, (*there.values(), there[names[0]]) if names else (), frozenset(absent)))
+        mappings = [mapping for mapping, _ in self._whole.values()]
+        snapshots = [values for _, values in self._whole.values()]
         functions = [function for function, _ in self._functions.values()]
         parts = [part for _, part in self._functions.values()]
-        whole, probes = [*self._whole.values()], [*self._probes.items()]
-        return [groups, whole, functions, parts, self._cells, self._contents, self._classes, self._orders, probes]
+        return [
+            groups,
+            mappings,
+            [*map(len, snapshots)],
+            [*chain.from_iterable(snapshots)],
+            functions,
+            *([part[index] for part in parts] for index in range(3)),
+            self._plain,
+            self._cells,
+            self._contents,
+            self._classes,
+            self._orders,
+            [*self._probes.items()],
+        ]
 
 
-_cell_contents = attrgetter("cell_contents")
-_order = attrgetter("__mro__")
+_values_of = methodcaller("values")
+_code_of, _defaults_of, _keywords_of = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
+_attributes_of = attrgetter("__dict__")
+_content_of = attrgetter("cell_contents")
+_order_of = attrgetter("__mro__")

@@ -463,6 +463,9 @@ class _Walk:
         self.generic("SET_FUNCTION_ATTRIBUTE", arg)
         self.stack[-1] = MADE
 
+    def return_generator(self, _arg: int) -> None:
+        self.push(None)  # Some versions say that it has no effect.
+
     def push_null(self, _arg: int) -> None:
         self.push(NULL)
 
@@ -690,6 +693,7 @@ _STEPS: dict[str, Callable[[_Walk, int], None]] = {
     "FORMAT_VALUE": _Walk.format_value,
     "MAKE_FUNCTION": _Walk.make_function,
     "SET_FUNCTION_ATTRIBUTE": _Walk.set_function_attribute,
+    "RETURN_GENERATOR": _Walk.return_generator,
     "PUSH_NULL": _Walk.push_null,
     "COPY": _Walk.copy,
     "SWAP": _Walk.swap,

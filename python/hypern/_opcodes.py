@@ -143,7 +143,7 @@ _POPS: dict[str, int | Callable[[int], int]] = {
     "MAKE_FUNCTION": (lambda _: 1) if NULL_ABOVE else (lambda arg: 1 + (arg & 15).bit_count()),
 }
 if _VERSION == (3, 11):
-    _POPS["LOAD_CLASSDEREF"] = 0
+    _POPS["FOR_ITER"] = 1  # It leaves the iterator where it goes on, and takes it where it jumps.
 if _VERSION == (3, 12):
     _POPS["END_FOR"] = 2
 if _VERSION == (3, 14):

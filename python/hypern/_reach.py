@@ -101,7 +101,8 @@ class Reach:
     def examine(self, function: FunctionType, first: Slot) -> None:
         if function is not self.root:
             self.watch.function(function)
-        self.watch.whole(function, function.__dict__)
+        elif function.__dict__:
+            self.watch.whole(function, function.__dict__)
         for name, value in function.__dict__.items():
             if name == "__wrapped__":
                 self.admit(value, "wraps a {kind}", name)
@@ -257,6 +258,7 @@ class Reach:
     def admit_standard_function(self, function: FunctionType, name: str, of_class: bool) -> None:
         found = _stateless.home(function)
         home = function.__globals__.get("__name__")
+        code_name = function.__code__.co_name
         if found is not None and _stateless.is_original(*found, function):
             self.admit_module(sys.modules[found[0]], name)
             self.watch.entry(vars(sys.modules[found[0]]), found[1], function)
@@ -268,9 +270,8 @@ class Reach:
             self.admit_function(wrapped, name)
         elif home == "functools" and "registry" in function.__dict__:
             raise Stays(f"calls '{name}', which keeps a register (functools.singledispatch)", name, "use if or match")
-        elif not (of_class and (home in _MAKERS or (home == "functools" and _ORDERING(function.__name__)))):
+        elif not (of_class and (home in _MAKERS or (home == "functools" and _ORDERING(code_name)))):
             raise _unlisted(function.__module__ or "", function.__name__)
-        self.watch.function(function)
 
     def admit_builtin(self, function: Any, how: str, name: str) -> Slot:
         owner = function.__self__

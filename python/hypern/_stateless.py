@@ -219,7 +219,7 @@ def is_original(module: str, name: str, value: Any) -> bool:
         return (
             (owner is None or isinstance(owner, (ModuleType, type)))
             and origin(value.__module__ or getattr(owner, "__module__", None)) == "standard"
-            and (value.__name__ == name or value.__name__.endswith("_" + name.strip("_")) or name.startswith("__"))
+            and (_is_called(value.__name__, name) or name.startswith("__"))
         )
     if isinstance(value, FunctionType):
         return is_standard_function(value) and value.__name__ in (name, f"_{name}", f"__{name}")
@@ -229,6 +229,11 @@ def is_original(module: str, name: str, value: Any) -> bool:
         return True
     kind = type(value)
     return origin(kind.__module__) == "standard" and not kind.__module__.startswith("unittest")
+
+
+def _is_called(name: str, listed: str) -> bool:
+    """Tell whether a builtin has the name by which it is listed, as far as it has: openssl_sha256, insort_right."""
+    return name == listed or name.endswith("_" + listed) or name == f"{listed}_right"
 
 
 def is_standard_function(function: FunctionType) -> bool:
@@ -310,7 +315,8 @@ def decimal_state_at_first() -> Any:
     import decimal
 
     traps = (decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow)
-    first = 28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, tuple(each in traps for each in decimal.Context().traps)
+    context = decimal.Context()
+    first = 28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, tuple(each in traps for each in context.traps)
     return first, first
 
 

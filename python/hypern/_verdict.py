@@ -64,6 +64,7 @@ def judge(function: Any) -> Verdict:
                 function.__code__ is parts[0]
                 and function.__defaults__ is parts[1]
                 and function.__kwdefaults__ is parts[2]
+                and bool(function.__dict__) is parts[3]
             )
         ) and known.watch.holds():
             return known.verdict
@@ -74,7 +75,7 @@ def _judge_anew(function: Any) -> Verdict:
     reach = Reach(function)
     parts: tuple[Any, ...] = ()
     if type(function) is FunctionType:
-        parts = function.__code__, function.__defaults__, function.__kwdefaults__
+        parts = function.__code__, function.__defaults__, function.__kwdefaults__, bool(function.__dict__)
     verdict = _look(function, reach)
     if reach.lasting:
         key, judged = id(function), _judged
