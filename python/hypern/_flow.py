@@ -9,16 +9,17 @@ must not lose sight of are modules, classes, functions and the names of attribut
 from __future__ import annotations
 
 import dis
-import marshal
 import re
 import sys
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hypern import _order
 from hypern._opcodes import ATTR_SHIFT, IMPORT_SHIFT, NULL_ABOVE, handlers, instructions, pops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, ModuleType
+    from types import ModuleType
 
     from hypern._opcodes import Instruction
 
@@ -51,6 +52,8 @@ class Value:
     * class: the class of an unknown value
     * checked: a callable that may only be called, and by a rule of its own: ``it`` is its name
     * made: a function made here
+    * set: a set whose order may be another one elsewhere; set type: what makes one; set method: a method of one, which
+      makes another one if ``it`` is true
     * null: what CPython pushes beside a callable
     """
 
@@ -66,6 +69,7 @@ Slot = Value | None  # None: unknown, and made inside.
 NULL = Value("null")
 CLASS = Value("class")
 MADE = Value("made")
+SET = Value("set")
 
 
 class World(Protocol):
@@ -147,7 +151,22 @@ class _Box:
 _ENDS = frozenset(
     "RETURN_VALUE RETURN_CONST RERAISE RAISE_VARARGS JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT".split()
 )
-_FRAGILE = frozenset(("module", "checked"))
+_FRAGILE = frozenset(("module", "checked", "set", "set type", "set method"))
+#: Instructions to which the order of a set makes no difference.
+_SET_USES = frozenset(
+    """
+    CONTAINS_OP IS_OP COMPARE_OP TO_BOOL UNARY_NOT SET_UPDATE POP_JUMP_IF_FALSE POP_JUMP_IF_TRUE
+    POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_TRUE POP_JUMP_BACKWARD_IF_FALSE POP_JUMP_BACKWARD_IF_TRUE
+    JUMP_IF_FALSE_OR_POP JUMP_IF_TRUE_OR_POP POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE
+    """.split()
+)
+#: Builtins to whose result it makes no difference, if they are given nothing else, and methods of sets.
+_SET_READERS = (len, sorted, min, max, any, all, bool, isinstance)
+_SET_METHODS = {
+    **dict.fromkeys("add discard remove clear update issubset issuperset isdisjoint".split(), False),
+    **dict.fromkeys("union intersection difference symmetric_difference copy".split(), True),
+    **dict.fromkeys("intersection_update difference_update symmetric_difference_update".split(), False),
+}
 _COROUTINES = 0x80 | 0x100 | 0x200  # CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR
 _MOST_ROUNDS = 16
 
@@ -191,17 +210,20 @@ def _join(one: Slot, other: Slot) -> Slot:
         return one
     if one is not None and other is not None and one.kind == other.kind and one.it is other.it:
         return one
-    _keep(one)
-    _keep(other)
+    keep(one)
+    keep(other)
     return None
 
 
-def _keep(value: Slot) -> None:
+def keep(value: Slot) -> None:
     """Refuse to lose sight of a value that must be followed."""
     if value is not None and value.kind in _FRAGILE:
         if value.kind == "module":
             name = value.it.__name__
             raise Stays(f"uses the module '{name}' as a value", name, "name what you need of it, as in module.function")
+        if value.kind != "checked":
+            where = "differs between processes" if _order.SEEDS_DIFFER else "may be another one in a copy"
+            raise Stays(f"may depend on the order of a set, which {where}", "set", "sort it, or use a dict")
         raise Stays(f"passes '{value.it}' on, which must be followed where it is called", value.it, "call it directly")
 
 
@@ -232,7 +254,8 @@ class _Walk:
         self.world = world
         self.stack: list[Slot] = []
         self.changed = False
-        self.keywords = 0
+        #: The names of the keyword arguments of the call that comes next.
+        self.keywords: tuple[str, ...] = ()
         self.variables = [*code.co_varnames, *(each for each in code.co_cellvars if each not in code.co_varnames)]
         self.variables += code.co_freevars
         self.cells: dict[str, _Box | None] = dict(free)
@@ -300,8 +323,8 @@ class _Walk:
             if count > len(stack):
                 raise IndexError(count)
             for value in stack[-count:]:
-                if value is not None and value.kind in _FRAGILE:
-                    _keep(value)
+                if value is not None and value.kind in _FRAGILE and not (value is SET and step.name in _SET_USES):
+                    keep(value)
             del stack[-count:]
         other = [*stack, *[None] * jumped] if step.target is not None else stack
         stack.extend([None] * pushed)
@@ -413,20 +436,37 @@ class _Walk:
         if kind is str:
             check_text(constant)
             self.push(Value("const", constant))
+        elif kind is CodeType and constant.co_name == "<setcomp>":
+            self.push(_SET_CODE)
         elif kind is tuple or constant is None:
             self.push(Value("const", constant))
         else:
-            if kind is frozenset:
-                check_order(constant)
-            self.push(None)
+            self.push(SET if kind is frozenset and not _order.keeps_order(constant) else None)
+
+    def load_common(self, arg: int) -> None:
+        common = getattr(dis, "_common_constants", ())
+        self.push(Value("const", None) if arg < len(common) and common[arg] is None else None)
 
     def build_string(self, count: int) -> None:
         parts = self.stack[len(self.stack) - count :]
         self.generic("BUILD_STRING", count)
         self.stack[-1] = _begins_like(parts[0]) if parts else None
 
+    def build_set(self, count: int) -> None:
+        self.generic("BUILD_SET", count)
+        self.stack[-1] = SET if _order.SEEDS_DIFFER else None
+
+    def return_value(self, _arg: int) -> None:
+        value = self.pop()
+        if not (value is SET and self.code.co_name == "<setcomp>"):
+            keep(value)
+
     def binary(self, arg: int) -> None:
         left = self.stack[-2]
+        if left is SET or self.stack[-1] is SET:
+            del self.stack[-2:]
+            self.push(SET)
+            return
         self.generic("BINARY_OP", arg)
         if arg in (0, 13):  # + and +=
             self.stack[-1] = _begins_like(left)
@@ -451,13 +491,14 @@ class _Walk:
         """Do what an instruction without a target does to the stack."""
         count, pushed, _ = _effect(name, arg)
         for value in self.stack[len(self.stack) - count :]:
-            _keep(value)
+            keep(value)
         del self.stack[len(self.stack) - count :]
         self.stack.extend([None] * pushed)
 
     def make_function(self, arg: int) -> None:
+        code = self.stack[-1]
         self.generic("MAKE_FUNCTION", arg)
-        self.stack[-1] = MADE
+        self.stack[-1] = _SET_MAKER if code is _SET_CODE and _order.SEEDS_DIFFER else MADE
 
     def set_function_attribute(self, arg: int) -> None:
         self.generic("SET_FUNCTION_ATTRIBUTE", arg)
@@ -505,7 +546,9 @@ class _Walk:
                 return self.world.read_member(owner.it, name)
             if owner.kind == "known":
                 return self.world.read_attribute(owner.it, name)
-            _keep(owner)
+            if owner.kind == "set" and name in _SET_METHODS:
+                return Value("set method", _SET_METHODS[name])
+            keep(owner)
         check_attribute(name, called)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
@@ -521,7 +564,7 @@ class _Walk:
 
     def store_attr(self, arg: int) -> None:
         owner = self.pop()
-        _keep(self.pop())
+        keep(self.pop())
         self.written(owner, self.code.co_names[arg])
 
     def delete_attr(self, arg: int) -> None:
@@ -560,7 +603,11 @@ class _Walk:
     # Calls
 
     def call(self, count: int) -> None:
-        self.called(count, ())
+        keywords, self.keywords = self.keywords, ()
+        self.called(count, keywords)
+
+    def name_keywords(self, arg: int) -> None:
+        self.keywords = self.code.co_consts[arg]
 
     def call_keywords(self, count: int) -> None:
         names = self.pop()
@@ -571,10 +618,10 @@ class _Walk:
         taken = self.stack[-given:]
         del self.stack[-given:]
         for value in taken[2:]:
-            _keep(value)
+            keep(value)
         callee = taken[0] if NULL_ABOVE else taken[1]
         if callee is not None and callee.kind == "checked":
-            _keep(callee)
+            keep(callee)
         self.push(self.result(callee, None))
 
     def called(self, count: int, keywords: tuple[str, ...]) -> None:
@@ -589,18 +636,28 @@ class _Walk:
                 arguments.insert(0, second)
         if callee is not None and callee.kind == "checked":
             if keywords:
-                _keep(callee)
+                keep(callee)
             self.push(self.called_checked(callee.it, arguments))
             return
+        if callee is not None and callee.kind in ("set method", "set type"):
+            for value in arguments:
+                if value is not SET:
+                    keep(value)
+            self.push(SET if callee.kind == "set type" or callee.it else None)
+            return
+        reads_sets = callee is not None and callee.kind == "known" and callee.it in _SET_READERS and not keywords
         for value in arguments:
-            _keep(value)
+            if not (reads_sets and (value is SET or _is_set_type(value))):
+                keep(value)
         self.push(self.result(callee, arguments))
 
     def result(self, callee: Slot, arguments: list[Slot] | None) -> Slot:
         """Return what a call gives; the arguments are None where they are unpacked from something."""
         if callee is None:
             return None
-        _keep(callee)
+        keep(callee)
+        if callee is _SET_MAKER:
+            return SET
         if callee.kind != "known":
             return None
         if callee.it is type and arguments is not None and len(arguments) == 1:
@@ -617,7 +674,7 @@ class _Walk:
             return None
         owner, name = (arguments + [None, None])[:2]
         for value in arguments[1:]:
-            _keep(value)
+            keep(value)
         if name is not None and name.kind == "const" and isinstance(name.it, str):
             if what in ("getattr", "hasattr"):
                 found = self.attribute(owner, name.it)
@@ -628,12 +685,18 @@ class _Walk:
         return None
 
 
+def _is_set_type(value: Slot) -> bool:
+    return value is not None and value.kind == "set type"
+
+
 _UNSET = Value("unset")
+_SET_CODE = Value("code of a comprehension")
+_SET_MAKER = Value("made")
 _SETTABLE = frozenset(("__cause__", "__context__", "__suppress_context__", "__notes__", "__match_args__"))
 
 
 def _kept(value: Slot) -> Slot:
-    _keep(value)
+    keep(value)
     return None
 
 
@@ -654,12 +717,6 @@ def _begins_like(value: Slot) -> Slot:
     if value is not None and value.kind in ("const", "text") and isinstance(value.it, str) and value.it:
         return Value("text", value.it)
     return None
-
-
-def check_order(constant: frozenset[Any]) -> None:
-    """Refuse a constant set that may not be in the same order in its copy."""
-    if list(constant) != list(marshal.loads(marshal.dumps(constant))):
-        raise Stays("has a constant set whose copy is in another order", None, "use a tuple, or sort it")
 
 
 def _line(code: CodeType, offset: int) -> int | None:
@@ -687,8 +744,11 @@ _STEPS: dict[str, Callable[[_Walk, int], None]] = {
     "STORE_GLOBAL": _Walk.store_global,
     "DELETE_GLOBAL": _Walk.delete_global,
     "LOAD_CONST": _Walk.load_const,
+    "LOAD_COMMON_CONSTANT": _Walk.load_common,
     "BUILD_STRING": _Walk.build_string,
     "BINARY_OP": _Walk.binary,
+    "BUILD_SET": _Walk.build_set,
+    "RETURN_VALUE": _Walk.return_value,
     "FORMAT_WITH_SPEC": _Walk.format_spec,
     "FORMAT_VALUE": _Walk.format_value,
     "MAKE_FUNCTION": _Walk.make_function,
@@ -699,7 +759,7 @@ _STEPS: dict[str, Callable[[_Walk, int], None]] = {
     "SWAP": _Walk.swap,
     "POP_TOP": _Walk.pop_top,
     "PRECALL": _Walk.nothing,
-    "KW_NAMES": _Walk.nothing,
+    "KW_NAMES": _Walk.name_keywords,
     "LOAD_ATTR": _Walk.load_attr,
     "LOAD_METHOD": _Walk.load_method,
     "LOAD_SUPER_ATTR": _Walk.load_super_attr,

@@ -24,9 +24,9 @@ import uuid
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from hypern import _stateless
+from hypern import _order, _stateless
 from hypern._capture import MISSING, Watch, contents
-from hypern._flow import CLASS, Slot, Stays, Value, check_attribute, check_order, check_text, follow
+from hypern._flow import CLASS, SET, Slot, Stays, Value, check_attribute, check_text, follow, keep
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, range, type(...), type(NotImplemented))
 _VALUES = (
@@ -120,12 +120,8 @@ class Reach:
         for name, value in given:
             if isinstance(value, ModuleType):
                 raise Stays(f"has the module '{value.__name__}' as a default argument", name, "read it as a global")
-            self.admit(
-                value,
-                f"has the {{kind}} '{name}' as a default argument",
-                name,
-                "use None as the default, and make it inside",
-            )
+            how, advice = f"has the {{kind}} '{name}' as a default argument", "use None as the default, and make it inside"
+            _no_module(self.admit(value, how, name, advice), name)
         follow(code, _World(self, function), first)
 
     # Values
@@ -145,18 +141,13 @@ class Reach:
         if kind is ModuleType or isinstance(value, ModuleType):
             return self.admit_module(value, name)
         if id(value) in self.seen:
-            return Value("known", value)
+            return SET if kind is frozenset and not _order.keeps_order(value) else Value("known", value)
         if kind is tuple or kind is frozenset:
-            if kind is frozenset:
-                try:
-                    check_order(value)
-                except ValueError:  # It has members that cannot be marshalled, and are judged below.
-                    raise Stays(how.format(kind="frozenset") + ", which is not of plain data", name) from None
             self.seen[id(value)] = value
             inside = how.format(kind=kind.__name__) + ", which contains a {kind}"
             for each in value:
                 _no_module(self.admit(each, inside, name, advice), name)
-            return None
+            return SET if kind is frozenset and not _order.keeps_order(value) else None
         return self.admit_other(value, how, name, advice)
 
     def admit_other(self, value: Any, how: str, name: str, advice: str) -> Slot:
@@ -171,7 +162,7 @@ class Reach:
         if kind is decimal.Decimal:
             self.ask("decimal")
             return Value("known", value)
-        if kind is BuiltinFunctionType:
+        if isinstance(value, BuiltinFunctionType):
             return self.admit_builtin(value, how, name)
         if kind in _DESCRIPTORS:
             self.admit_method_of_class(value.__objclass__, value.__name__, name)
@@ -277,13 +268,13 @@ class Reach:
         owner = function.__self__
         if owner is None or isinstance(owner, ModuleType):
             module = function.__module__ or (owner.__name__ if owner is not None else "")
+            if module == "builtins":
+                return self.builtin(function.__name__, function)
             found = _stateless.home(function)
             if found is None:
                 if _stateless.origin(module) == "standard":
                     raise _unlisted(module, function.__name__)
                 raise _foreign(module, name)
-            if found[0] == "builtins":
-                return self.builtin(found[1], function)
             self.ask(found[0])
         elif isinstance(owner, type):
             self.admit_method_of_class(owner, function.__name__, name)
@@ -291,10 +282,10 @@ class Reach:
             check_attribute(function.__name__, called=True)
             if function.__name__ in ("strftime", "format"):
                 raise Stays(f"'{name}' is the method '{function.__name__}' of an object", name, "call it by its name")
-            kind = type(owner).__name__
-            admitted = self.admit(owner, f"'{name}' is a method of a {{kind}} that lives outside", name)
-            if admitted is not None and admitted.kind == "module":
-                raise _refusal(owner, how, kind, _ARGUMENT)
+            try:
+                _no_module(self.admit(owner, f"'{name}' is a method of a {{kind}} that lives outside", name), name)
+            except Stays:
+                raise _refusal(function, how, name, _ARGUMENT) from None
         return Value("known", function)
 
     def admit_method_of_class(self, owner: type, method: str, name: str) -> None:
@@ -314,6 +305,8 @@ class Reach:
             raise Stays(f"uses '{name}', which somebody has replaced in the builtins", name)
         if name in _CHECKED:
             return Value("checked", name)
+        if _order.SEEDS_DIFFER and name in ("set", "frozenset"):
+            return Value("set type", value)
         return Value("known", value)
 
     # Classes
@@ -335,6 +328,8 @@ class Reach:
 
     def admit_standard_class(self, cls: type, module: str) -> None:
         found = _stateless.home(cls)
+        if _order.SEEDS_DIFFER and cls in (set, frozenset):
+            keep(SET)
         if found is None and module == "builtins" and not cls.__flags__ & _HEAP:
             self.seen[id(cls)] = cls  # A type without a public name, such as that of None.
             return
@@ -345,13 +340,13 @@ class Reach:
             raise Stays(f"uses '{cls.__qualname__}', which somebody has replaced in '{found[0]}'", cls.__name__)
         self.ask(found[0])
         if not cls.__flags__ & _IMMUTABLE:
+            self.watch.whole(cls, vars(cls))
             for key, value in vars(cls).items():
                 function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
                 file = function.__code__.co_filename if isinstance(function, FunctionType) else "<frozen >"
                 foreign = not _stateless.is_standard_file(file) and not file.startswith("<")
                 if foreign or type(value).__module__.startswith("unittest."):
                     raise Stays(f"uses '{cls.__qualname__}', whose '{key}' somebody has replaced", key)
-            self.watch.whole(cls, vars(cls))
         if isinstance(cls, abc.ABCMeta):
             self.check_register(cls)
 
@@ -436,6 +431,7 @@ class Reach:
             self.seen[id(module)] = module
             part = _stateless.patched_part(module) if _stateless.knows(label) else None
             if part is not None:
+                self.lasting = False  # It is not watched.
                 raise Stays(f"uses the module '{label}', whose '{part}' somebody has replaced", f"{label}.{part}")
         return Value("module", module)
 
@@ -577,6 +573,7 @@ def _no_module(value: Slot, name: str) -> None:
         raise Stays(f"uses the module '{value.it.__name__}' as a value", name, "read it as a global")
     if value is not None and value.kind == "checked":
         raise Stays(f"keeps '{value.it}' under another name", name, "call it by its own name")
+    keep(value)
 
 
 def _foreign(module: str, name: str) -> Stays:
@@ -606,7 +603,7 @@ def _refusal(value: Any, how: str, name: str, advice: str) -> Stays:
             name,
             "make the cache inside the function, or do without",
         )
-    if kind is MethodType or kind is BuiltinFunctionType:
+    if isinstance(value, (MethodType, BuiltinFunctionType, types.MethodWrapperType)):
         owner = type(value.__self__).__name__
         return Stays(f"'{name}' is a method of a {owner} that lives outside", name, "use a function, and pass the object")
     if kind.__module__ == "logging":

@@ -150,6 +150,8 @@ _CONSTANTS: dict[tuple[str, str], Any] = {
     ("datetime", "MINYEAR"): 1,
     ("datetime", "MAXYEAR"): 9999,
     ("builtins", "__debug__"): __debug__,
+    ("builtins", "NotImplemented"): NotImplemented,
+    ("builtins", "Ellipsis"): ...,
     **{("io", name): number for number, name in enumerate(("SEEK_SET", "SEEK_CUR", "SEEK_END"))},
     **{("decimal", name): name for name in _LISTED["decimal"] if name.startswith("ROUND_")},
 }
@@ -213,7 +215,7 @@ def is_original(module: str, name: str, value: Any) -> bool:
     """Tell whether a listed member is what the module came with, and not a patch."""
     if (module, name) in _CONSTANTS:
         expected = _CONSTANTS[module, name]
-        return type(value) is type(expected) and value == expected
+        return value is expected or (type(value) is type(expected) and value == expected)
     if isinstance(value, BuiltinFunctionType):
         owner = value.__self__
         return (
@@ -228,7 +230,7 @@ def is_original(module: str, name: str, value: Any) -> bool:
     if module == "sys":
         return True
     kind = type(value)
-    return origin(kind.__module__) == "standard" and not kind.__module__.startswith("unittest")
+    return kind.__module__ != "builtins" and origin(kind.__module__) == "standard" and "unittest" not in kind.__module__
 
 
 def _is_called(name: str, listed: str) -> bool:

@@ -6,6 +6,7 @@ The answer is for the callable. Its arguments are somebody else's business: they
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,7 +148,15 @@ def _begin_partial(function: functools.partial[Any], reach: Reach) -> None:
 
 
 def _place(function: Any) -> tuple[str | None, int | None]:
+    """Return where a callable begins, as far as it says so."""
     while isinstance(function, functools.partial):
         function = function.func
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    return (code.co_filename, code.co_firstlineno) if code is not None else (None, None)
+    function = getattr(function, "__wrapped__", getattr(function, "__func__", function))
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return code.co_filename, code.co_firstlineno
+    cls = function if isinstance(function, type) else type(function)
+    methods = [getattr(value, "__func__", value) for value in vars(cls).values()]
+    codes = [method.__code__ for method in methods if type(method) is FunctionType]
+    line = getattr(cls, "__firstlineno__", min((code.co_firstlineno for code in codes), default=None))
+    return getattr(sys.modules.get(cls.__module__), "__file__", None), line
