@@ -1075,7 +1075,12 @@ def run_dates():
         days.append(day.isoformat())
         day += dt.timedelta(days=1)
     moment = dt.datetime(2024, 1, 1, 12, tzinfo=dt.timezone.utc)
-    return days, moment.strftime("%Y-%m-%d"), f"{moment:%H:%M}", (dt.datetime(2024, 5, 1) - dt.datetime(2024, 1, 1)).days
+    return (
+        days,
+        moment.strftime("%Y-%m-%d"),
+        f"{moment:%H:%M}",
+        (dt.datetime(2024, 5, 1) - dt.datetime(2024, 1, 1)).days,
+    )
 
 
 def run_uuid5():

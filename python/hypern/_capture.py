@@ -160,8 +160,7 @@ class Watch:
                 if absent and not absent.isdisjoint(namespace):
                     return False
             if mappings and not (
-                [*map(len, mappings)] == sizes
-                and all(map(is_, chain.from_iterable(map(_values_of, mappings)), values))
+                [*map(len, mappings)] == sizes and all(map(is_, chain.from_iterable(map(_values_of, mappings)), values))
             ):
                 return False
             if functions and not (

@@ -9,131 +9,28 @@ must not lose sight of are modules, classes, functions and the names of attribut
 from __future__ import annotations
 
 import dis
-import re
 import sys
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from hypern import _order
+from hypern._attribute import (
+    check_attribute,
+    check_dynamic,
+    check_format,
+    check_spec,
+    check_text,
+    check_time_format,
+    check_written,
+)
 from hypern._opcodes import ATTR_SHIFT, IMPORT_SHIFT, NULL_ABOVE, handlers, instructions, pops
+from hypern._stays import Stays
+from hypern._value import CLASS, MADE, NULL, SET, Slot, Value, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
     from hypern._opcodes import Instruction
-
-
-class Stays(Exception):  # noqa: N818 - it is an answer
-    """A call must stay in the shared interpreter: why, which name decided, and what would help."""
-
-    def __init__(self, reason: str, name: str | None = None, advice: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.name = name
-        self.advice = advice
-        self.file: str | None = None
-        self.line: int | None = None
-
-    def at(self, file: str | None, line: int | None) -> Stays:
-        """Say where, if nobody has said so yet."""
-        if self.file is None:
-            self.file, self.line = file, line
-        return self
-
-
-class Value:
-    """What is known of a value. Kinds:
-
-    * const: ``it`` is an immutable value, of the code or from outside
-    * text: a string made here that begins with ``it``
-    * known: ``it`` is a class, function or the like that exists outside
-    * module: ``it`` is a module
-    * class: the class of an unknown value
-    * checked: a callable that may only be called, and by a rule of its own: ``it`` is its name
-    * made: a function made here
-    * set: a set whose order may be another one elsewhere; set type: what makes one; set method: a method of one, which
-      makes another one if ``it`` is true
-    * null: what CPython pushes beside a callable
-    """
-
-    __slots__ = ("it", "kind")
-
-    def __init__(self, kind: str, it: Any = None) -> None:
-        self.kind = kind
-        self.it = it
-
-
-Slot = Value | None  # None: unknown, and made inside.
-
-NULL = Value("null")
-CLASS = Value("class")
-MADE = Value("made")
-SET = Value("set")
-
-
-class World(Protocol):
-    """What the walk asks about things outside. Each method raises Stays."""
-
-    def read_global(self, name: str) -> Slot: ...
-    def read_free(self, name: str) -> Slot: ...
-    def read_member(self, module: ModuleType, name: str) -> Slot: ...
-    def read_attribute(self, owner: Any, name: str) -> Slot: ...
-    def read_import(self, name: str, top: bool) -> Slot: ...
-    def check_call(self, callee: Any, arguments: list[Slot] | None) -> None: ...
-
-
-#: Attributes that lead from a value to the code, the names or the frames around it.
-_LEADING_OUT = (
-    r"__(?:globals|builtins|closure|code|dict|subclasses|self|func|defaults|kwdefaults|traceback|loader|spec|bases|import"
-    r"|getattribute|annotations|annotate|set_name)__|(?:gi|cr|ag)_(?:frame|code|await|yieldfrom)|tb_(?:frame|next)"
-    r"|f_(?:back|globals|locals|builtins|code)|ag_await"
-)
-leads_out = re.compile(_LEADING_OUT).search
-_PLAIN_LEADING_OUT = ("gi_", "cr_", "ag_", "tb_", "f_", "now", "utcnow", "today", "fromtimestamp", "astimezone", "strf")
-#: Reserved names that may be read from any value.
-_RESERVED = frozenset(
-    f"__{word}__"
-    for word in """
-    abs add and bool bytes call ceil class class_getitem complex contains copy deepcopy delattr delitem dir divmod doc
-    enter eq exit float floor floordiv format ge get getattr getitem getstate gt hash iadd iand ifloordiv ilshift imatmul
-    imod imul index init init_subclass instancecheck int invert ior ipow irshift isub iter itruediv ixor le len
-    length_hint lshift lt main matmul members missing mod module mro mul name ne neg new next notes or pos post_init pow
-    qualname radd rand rdivmod replace repr reversed rfloordiv rlshift rmatmul rmod rmul ror round rpow rrshift rshift
-    rsub rtruediv rxor set setattr setitem setstate sizeof slots str sub truediv trunc xor wrapped cause context
-    suppress_context match_args dataclass_fields version
-    """.split()
-)
-_CLOCK = frozenset(("now", "utcnow", "today", "fromtimestamp", "astimezone"))
-#: Directives of strftime that depend on the locale of the process.
-_LOCAL_TIME = re.compile(r"%[-_#^0-9]*[aAbBcxXpZEOrhsv+]").search
-
-
-def check_attribute(name: str, called: bool = False) -> None:
-    """Refuse attributes that lead from a value of any kind to state outside."""
-    if name.startswith("__") and name.endswith("__"):
-        if name not in _RESERVED:
-            raise Stays(f"reads '{name}', which leads outside the call", name)
-    elif name in _CLOCK or (called and name == "timestamp"):
-        raise Stays(
-            f"calls '{name}', which reads the clock or the time zone", name, "read the time outside and pass it in"
-        )
-    elif name[0] in "gcatf" and leads_out(name):
-        raise Stays(f"reads '{name}', which leads outside the call", name)
-
-
-def check_text(text: str) -> None:
-    """Refuse text that names such an attribute: format and getattr may look it up."""
-    if "_" in text and (found := leads_out(text)):
-        raise Stays(f"has the text '{found[0]}', which names what leads outside the call", found[0])
-
-
-def check_time_format(text: str) -> None:
-    if _LOCAL_TIME(text):
-        raise Stays(f"formats a time by the locale, with '{text}'", "strftime", "use numbers only, such as %Y-%m-%d")
-
-
-# The walk
 
 
 class _Box:
@@ -149,30 +46,39 @@ class _Box:
 
 
 _ENDS = frozenset(
-    "RETURN_VALUE RETURN_CONST RERAISE RAISE_VARARGS JUMP_FORWARD JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT".split()
+    (
+        "RETURN_VALUE",
+        "RETURN_CONST",
+        "RERAISE",
+        "RAISE_VARARGS",
+        "JUMP_FORWARD",
+        "JUMP_BACKWARD",
+        "JUMP_BACKWARD_NO_INTERRUPT",
+    )
 )
 _FRAGILE = frozenset(("module", "checked", "set", "set type", "set method"))
 #: Instructions to which the order of a set makes no difference.
-_SET_USES = frozenset(
-    """
+_ORDERLESS = """
     CONTAINS_OP IS_OP COMPARE_OP TO_BOOL UNARY_NOT SET_UPDATE POP_JUMP_IF_FALSE POP_JUMP_IF_TRUE
     POP_JUMP_FORWARD_IF_FALSE POP_JUMP_FORWARD_IF_TRUE POP_JUMP_BACKWARD_IF_FALSE POP_JUMP_BACKWARD_IF_TRUE
     JUMP_IF_FALSE_OR_POP JUMP_IF_TRUE_OR_POP POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE
-    """.split()
-)
+"""
+_SET_USES = frozenset(_ORDERLESS.split())
 #: Builtins to whose result it makes no difference, if they are given nothing else, and methods of sets.
 _SET_READERS = (len, sorted, min, max, any, all, bool, isinstance)
 _SET_METHODS = {
-    **dict.fromkeys("add discard remove clear update issubset issuperset isdisjoint".split(), False),
-    **dict.fromkeys("union intersection difference symmetric_difference copy".split(), True),
-    **dict.fromkeys("intersection_update difference_update symmetric_difference_update".split(), False),
+    **dict.fromkeys(["add", "discard", "remove", "clear", "update", "issubset", "issuperset", "isdisjoint"], False),
+    **dict.fromkeys(["union", "intersection", "difference", "symmetric_difference", "copy"], True),
+    **dict.fromkeys(["intersection_update", "difference_update", "symmetric_difference_update"], False),
 }
 _COROUTINES = 0x80 | 0x100 | 0x200  # CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR
 _MOST_ROUNDS = 16
 
 
-def follow(code: CodeType, world: World, first: Slot = None) -> None:
-    """Walk over a function's code and all that is nested in it; ``first`` is what its first parameter is.
+def follow(code: CodeType, world: World, first: Slot = None, parameters: dict[str, Slot] | None = None) -> None:
+    """Walk over a function's code and all that is nested in it.
+
+    ``first`` is what its first parameter is, ``parameters`` what others may be.
 
     Raises Stays, with the place.
     """
@@ -180,27 +86,28 @@ def follow(code: CodeType, world: World, first: Slot = None) -> None:
     for _ in range(_MOST_ROUNDS):
         for box in boxes.values():
             box.read = False
-        if not _follow(code, world, first, dict.fromkeys(code.co_freevars), boxes, ""):
+        walk = _Walk(code, world, dict.fromkeys(code.co_freevars), boxes, "")
+        walk.run(first, parameters or {})
+        if not walk.changed | _follow_nested(code, world, walk.cells, boxes, ""):
             return
     raise Stays("is too tangled to be understood", code.co_name).at(code.co_filename, code.co_firstlineno)
 
 
-def _follow(
-    code: CodeType, world: World, first: Slot, free: dict[str, _Box | None], boxes: dict[str, _Box], path: str
+def _follow_nested(
+    code: CodeType, world: World, cells: dict[str, _Box | None], boxes: dict[str, _Box], path: str
 ) -> bool:
-    """Walk over a code object, then over those nested in it; tell whether a variable turned out to be something else.
+    """Walk over the code objects in another one; tell whether a variable turned out to be something else than before.
 
-    ``free`` maps names of free variables to their boxes, None for the cells of a function that exists outside.
+    ``cells`` maps the names of its variables that are shared to their boxes, None for the cells of a function that exists
+    outside.
     """
-    if code.co_flags & _COROUTINES:
-        raise Stays(f"'{code.co_name}' is a coroutine", code.co_name).at(code.co_filename, code.co_firstlineno)
-    walk = _Walk(code, world, free, boxes, path)
-    walk.run(first)
-    changed = walk.changed
+    changed = False
     for index, constant in enumerate(code.co_consts):
-        if hasattr(constant, "co_code") and constant.co_name != "__annotate__":
-            inner = {name: walk.cells.get(name) for name in constant.co_freevars}
-            changed |= _follow(constant, world, None, inner, boxes, f"{path}{index}/")
+        if isinstance(constant, CodeType) and constant.co_name != "__annotate__":
+            inside = f"{path}{index}/"
+            walk = _Walk(constant, world, {name: cells.get(name) for name in constant.co_freevars}, boxes, inside)
+            walk.run(None, {})
+            changed |= walk.changed | _follow_nested(constant, world, walk.cells, boxes, inside)
     return changed
 
 
@@ -266,13 +173,16 @@ class _Walk:
         }
         self.stored_names: frozenset[str] = frozenset()
 
-    def run(self, first: Slot) -> None:
+    def run(self, first: Slot, parameters: dict[str, Slot]) -> None:
         code = self.code
+        if code.co_flags & _COROUTINES:
+            raise Stays(f"'{code.co_name}' is a coroutine", code.co_name).at(code.co_filename, code.co_firstlineno)
         listing = instructions(code)
         self.stored_names = frozenset(code.co_names[each.arg] for each in listing.values() if each.name == "STORE_NAME")
-        parameters = code.co_argcount + code.co_kwonlyargcount + (code.co_flags >> 2 & 1) + (code.co_flags >> 3 & 1)
-        for index, name in enumerate(code.co_varnames[:parameters]):
-            self.store(self.cells.get(name) or self.boxes[name], first if index == 0 else None)
+        count = code.co_argcount + code.co_kwonlyargcount + (code.co_flags >> 2 & 1) + (code.co_flags >> 3 & 1)
+        for index, name in enumerate(code.co_varnames[:count]):
+            box = self.cells.get(name) or self.boxes[name]
+            self.store(box, first if index == 0 and first is not None else parameters.get(name))
         guards = handlers(code)
         targets = {each.target for each in listing.values()} | {guard.target for guard in guards}
         pending: list[tuple[int, list[Slot]]] = [(guard.target, [None] * guard.depth) for guard in guards]
@@ -483,9 +393,7 @@ class _Walk:
     def check_spec(self) -> None:
         spec = self.stack[-1]
         if spec is not None and spec.kind == "const" and isinstance(spec.it, str):
-            check_time_format(spec.it)
-            if spec.it.endswith("n"):
-                raise Stays(f"formats a number by the locale, with '{spec.it}'", spec.it, "use ',' or '_'")
+            check_spec(spec.it)
 
     def generic(self, name: str, arg: int) -> None:
         """Do what an instruction without a target does to the stack."""
@@ -549,7 +457,11 @@ class _Walk:
             if owner.kind == "set" and name in _SET_METHODS:
                 return Value("set method", _SET_METHODS[name])
             keep(owner)
+            if name in ("format", "format_map") and isinstance(owner.it, str):
+                check_format(owner.it)
         check_attribute(name, called)
+        if name in _NOTED:
+            self.world.note(name)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
         return CLASS if name == "__class__" else None
@@ -557,6 +469,8 @@ class _Walk:
     def load_super_attr(self, arg: int) -> None:
         name = self.code.co_names[arg >> 2]
         check_attribute(name)
+        if name in _NOTED:
+            self.world.note(name)
         del self.stack[-3:]
         self.push(None)
         if arg & 1:
@@ -572,9 +486,7 @@ class _Walk:
 
     def written(self, owner: Slot, name: str) -> None:
         if owner is None or owner.kind == "made":
-            reserved = name.startswith("__") and name.endswith("__")
-            if leads_out(name) or (reserved and name not in _SETTABLE and owner is None):
-                raise Stays(f"writes to '{name}', which may change what exists outside the call", name)
+            check_written(name, made=owner is not None)
             return
         advice = "keep it in an instance that the call makes, or return it"
         if owner.kind == "class":
@@ -672,7 +584,7 @@ class _Walk:
                 raise Stays(f"calls '{what}' with a format that is not constant, and may depend on the locale", what)
             check_time_format(text.it)
             return None
-        owner, name = (arguments + [None, None])[:2]
+        owner, name = [*arguments, None, None][:2]
         for value in arguments[1:]:
             keep(value)
         if name is not None and name.kind == "const" and isinstance(name.it, str):
@@ -689,28 +601,16 @@ def _is_set_type(value: Slot) -> bool:
     return value is not None and value.kind == "set type"
 
 
+#: Attributes that are refused together with something else.
+_NOTED = frozenset(("__setattr__", "__delattr__", "register"))
 _UNSET = Value("unset")
 _SET_CODE = Value("code of a comprehension")
 _SET_MAKER = Value("made")
-_SETTABLE = frozenset(("__cause__", "__context__", "__suppress_context__", "__notes__", "__match_args__"))
 
 
 def _kept(value: Slot) -> Slot:
     keep(value)
     return None
-
-
-def check_dynamic(what: str, owner: Slot, name: Slot) -> None:
-    """Refuse attributes by computed names where they may be those of something outside."""
-    if owner is not None and owner.kind in ("module", "known", "class"):
-        label = getattr(owner.it, "__name__", "a class")
-        raise Stays(f"calls '{what}' on '{label}' with a name that is not constant", what, "use a dict of functions")
-    if what in ("setattr", "delattr"):
-        return
-    if name is not None and name.kind == "text":
-        begin: str = name.it
-        if begin.startswith("_") or any(each.startswith(begin) for each in _PLAIN_LEADING_OUT):
-            raise Stays(f"calls '{what}' with a name that may begin with '{begin}'", what)
 
 
 def _begins_like(value: Slot) -> Slot:

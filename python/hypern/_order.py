@@ -29,6 +29,6 @@ def keeps_order(value: frozenset[Any]) -> bool:
     if order != list(frozenset(order)):
         return False
     try:
-        return order == list(marshal.loads(marshal.dumps(value)))
+        return order == list(marshal.loads(marshal.dumps(value)))  # noqa: S302 - as code travels
     except ValueError:  # It has members of other kinds, which are pickled.
         return True

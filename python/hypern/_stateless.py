@@ -16,19 +16,21 @@ from typing import Any
 
 #: Everything public but what is named after the hyphen.
 _WHOLE = """
-    math cmath operator itertools bisect heapq statistics fractions numbers
+    math cmath operator itertools bisect heapq statistics -NormalDist -kde_random fractions numbers
     collections collections.abc graphlib
-    string textwrap difflib unicodedata keyword html colorsys ipaddress
+    string textwrap difflib -HtmlDiff unicodedata keyword html colorsys ipaddress
     struct binascii base64 zlib
-    typing -get_type_hints -get_overloads -clear_overloads -evaluate_forward_ref
+    typing -get_type_hints -get_overloads -clear_overloads -evaluate_forward_ref -overload -final -override
+    -no_type_check -no_type_check_decorator -runtime_checkable -dataclass_transform
     abc -get_cache_token -update_abstractmethods
     enum -global_enum -global_enum_repr -global_flag_repr
     """
-# math ... fractions: arithmetic on what is passed. (cmp_to_key, partial and reduce call what they are given, which is
-#     judged where it is read.)
-# collections: containers. string ... ipaddress: tables that are compiled in, and functions of text.
+# math ... numbers: arithmetic on what is passed. Left out: what draws from the generator of ``random``.
+# collections: containers. string ... ipaddress: tables that are compiled in, and functions of text. Left out: HtmlDiff,
+#     which counts in its class.
 # struct ... zlib: bytes in, bytes out; their caches cannot be seen.
-# typing, abc, enum: to make classes. The names that are left out read or write registers.
+# typing, abc, enum: to make classes. The names that are left out read or write registers, or write to
+#     what they are given.
 
 #: Only what is named.
 _PART = {
@@ -77,13 +79,13 @@ _PART = {
     "pprint": "pformat",
     "types": "SimpleNamespace MappingProxyType GenericAlias NoneType EllipsisType UnionType GeneratorType",
     # Paths as text. Left out: abspath, which reads the working directory, and what looks at files.
-    "posixpath": "join basename dirname split splitext normpath isabs commonprefix commonpath sep",
-    "ntpath": "join basename dirname split splitext normpath isabs commonprefix commonpath sep",
+    "posixpath": "join basename dirname split splitext normpath isabs commonprefix commonpath",
+    "ntpath": "join basename dirname split splitext normpath isabs commonprefix commonpath",
     # Constants of the build.
     "sys": "maxsize maxunicode byteorder version_info hexversion float_info int_info",
-    "builtins": "abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate filter "
-    "float format frozenset int isinstance issubclass iter len list map max memoryview min next object oct ord pow "
-    "property range repr reversed round set slice sorted staticmethod str sum tuple type zip super "
+    "builtins": "abs all any ascii bin bool bytearray bytes callable chr classmethod complex dict divmod enumerate "
+    "filter float format frozenset int isinstance issubclass iter len list map max memoryview min next object oct ord "
+    "pow property range repr reversed round set slice sorted staticmethod str sum tuple type zip super "
     "Ellipsis NotImplemented __build_class__ __debug__ "
     # Watched where they are called: what is read or written must be known.
     "getattr hasattr setattr delattr "
@@ -158,7 +160,7 @@ _CONSTANTS: dict[tuple[str, str], Any] = {
 _CSV_QUOTES = "QUOTE_MINIMAL QUOTE_ALL QUOTE_NONNUMERIC QUOTE_NONE QUOTE_STRINGS QUOTE_NOTNULL"
 _CONSTANTS.update({("csv", name): number for number, name in enumerate(_CSV_QUOTES.split())})
 
-_STANDARD = tuple({os.path.join(sysconfig.get_path(kind), "") for kind in ("stdlib", "platstdlib")})
+_STANDARD = tuple({sysconfig.get_path(kind) + os.sep for kind in ("stdlib", "platstdlib")})
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 

@@ -11,8 +11,8 @@ import weakref
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hypern._flow import Stays
 from hypern._reach import Reach
+from hypern._stays import Stays
 
 if TYPE_CHECKING:
     from hypern._capture import Watch
@@ -23,7 +23,7 @@ _GENERATOR = 0x20  # CO_GENERATOR
 
 
 class Verdict(NamedTuple):
-    """May a call leave the shared interpreter?"""
+    """Whether a call may leave the shared interpreter, and why."""
 
     leaves: bool
     #: In words a user understands.
@@ -120,6 +120,9 @@ def _begin(function: Any, reach: Reach) -> None:
             )
         reach.admit_function(function, name)
     elif isinstance(function, (type, BuiltinFunctionType, MethodType)):
+        code = getattr(getattr(function, "__func__", None), "__code__", None)
+        if function is iter or (code is not None and code.co_flags & _GENERATOR) or _makes_iterators(function):
+            raise Stays(f"'{name}' makes an iterator: what it returns is alive", name, "return a list")
         slot = reach.admit(function, f"'{name}' is a {{kind}}", name)
         if slot is not None and slot.kind == "checked":
             raise Stays(f"'{name}' may read or change anything", name)
@@ -129,6 +132,14 @@ def _begin(function: Any, reach: Reach) -> None:
         reach.admit(function, f"'{name}' is a {{kind}} that lives outside", name, "use a function")
     else:
         raise Stays(f"a {name} cannot be called", name)
+
+
+def _makes_iterators(function: Any) -> bool:
+    return (
+        isinstance(function, type)
+        and function.__module__ in ("builtins", "itertools")
+        and hasattr(function, "__next__")
+    )
 
 
 #: What a partial may hold: it is looked at, call by call, with the arguments.
