@@ -916,7 +916,7 @@ def test_every_instruction_of_this_python_is_known_or_listed():
 
     for name, code in dis.opmap.items():
         if code < 256 and name not in SPECIAL and not name.startswith("INSTRUMENTED"):
-            known = name in _flow._STEPS or _opcodes.pops(name, 0) is not None
+            known = name in _flow._Flow.steps or _opcodes.pops(name, 0) is not None
             assert known == (name not in NOT_UNDERSTOOD), name
 
 

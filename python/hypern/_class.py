@@ -11,10 +11,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from hypern import _order, _stateless
-from hypern._flow import keep
 from hypern._refusal import foreign, unlisted
 from hypern._stays import Stays
 from hypern._value import CLASS, SET, Slot, Value
+from hypern._walk import keep
 
 if TYPE_CHECKING:
     from hypern._reach import Reach
@@ -101,13 +101,14 @@ def _admit_user(reach: Reach, cls: type) -> None:
         reach.admit(member, f"uses the class '{label}', whose member '{key}' is a {{kind}}", key)
 
 
-def _admit_attribute(reach: Reach, label: str, key: str, value: Any) -> None:
+def _admit_attribute(reach: Reach, label: str, key: str, attribute: Any) -> None:
     how = f"uses the class '{label}', whose attribute '{key}' is a {{kind}}"
     advice = "make it in __init__, or use a tuple"
     first: Slot = None
-    if key in ("__new__", "__init_subclass__", "__class_getitem__") or isinstance(value, classmethod):
+    kind = type(attribute)
+    if key in ("__new__", "__init_subclass__", "__class_getitem__") or kind is classmethod:
         first = CLASS
-    kind = type(value)
+    value: Any = attribute
     if kind in (staticmethod, classmethod):
         parts = (value.__func__,)
     elif kind is property or kind is enum.property:

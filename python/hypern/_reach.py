@@ -25,10 +25,11 @@ from hypern import _order, _stateless
 from hypern._attribute import check_attribute, check_text
 from hypern._capture import MISSING, Watch
 from hypern._class import HEAP, admit_class
-from hypern._flow import follow, keep
+from hypern._flow import follow
 from hypern._refusal import BUILTINS, foreign, refusal, unlisted
 from hypern._stays import Stays
 from hypern._value import SET, Slot, Value
+from hypern._walk import keep
 from hypern._world import World
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, range, type(...), type(NotImplemented))
@@ -203,7 +204,7 @@ class Reach:
         elif _is_frozen(kind) and not isinstance(value, (*_CONTAINERS, tuple)):
             self.note("instance")
             admit_class(self, kind, name)
-            names = [each.name for each in dataclasses.fields(kind)]
+            names = [*vars(kind)["__dataclass_fields__"]]
             if set(getattr(value, "__dict__", ())) - set(names):
                 raise Stays(how.format(kind=kind.__name__) + ", which keeps more than its fields", name, advice)
             parts = [getattr(value, each, None) for each in names]

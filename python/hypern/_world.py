@@ -52,7 +52,8 @@ class World:
         if value is MISSING:
             raise Stays(f"reads the global '{name}', which does not exist", name)
         if value is hash and self.function.__name__ != "__hash__":
-            raise Stays(*BUILTINS["hash"][:1], "hash", BUILTINS["hash"][1])
+            what, advice = BUILTINS["hash"]
+            raise Stays(what, "hash", advice)
         return reach.builtin(name, value)
 
     def read_free(self, name: str) -> Slot:
@@ -73,11 +74,13 @@ class World:
         if not isinstance(owner, type):
             if name in ("__setattr__", "__delattr__", "register"):
                 self.note(name)
+            if name in ("strptime", "strftime"):
+                return Value("checked", name)
             if isinstance(owner, (FunctionType, BuiltinFunctionType)) and name not in _HARMLESS:
                 label = owner.__name__
                 raise Stays(f"reads the attribute '{name}' of the function '{label}'", f"{label}.{name}")
             return CLASS if name == "__class__" else None
-        label = owner.__name__
+        label, order = owner.__name__, owner.__mro__
         if name in ("__setattr__", "__delattr__"):
             self.note(name)
         if name in ("strptime", "strftime"):
@@ -86,14 +89,15 @@ class World:
             raise Stays(f"uses 'type.{name}', which may change classes", f"type.{name}")
         if name == "__class__":
             return CLASS
-        if isinstance(owner, enum.EnumType) and name in owner._member_map_:
-            return Value("known", owner._member_map_[name])
-        for each in owner.__mro__:
+        members: dict[str, Any] = vars(owner).get("_member_map_", {}) if isinstance(owner, enum.EnumType) else {}
+        if name in members:
+            return Value("known", members[name])
+        for each in order:
             if name in vars(each):
                 found = vars(each)[name]
                 if type(found) is str:
                     return Value("const", found)
-                return Value("known", found) if isinstance(found, (FunctionType, type)) else None
+                return Value("known", found) if isinstance(found, (FunctionType, type, enum.Enum)) else None
         if name not in _OF_EVERY_CLASS:
             raise Stays(f"reads '{name}' of the class '{label}', which is not an attribute of it", f"{label}.{name}")
         return None
