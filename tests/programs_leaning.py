@@ -1164,3 +1164,360 @@ own_builtins = executed("def f(x):\n    return len(x)\n", "f", __builtins__={"le
 shadowed_builtin = executed("def f(x):\n    return len(x)\n", "f", len=instance)
 
 third_party = executed("def f():\n    return pytest.raises\n", "f", pytest=__import__("pytest"))
+
+
+# Sideways
+
+
+DAY = datetime.date(2024, 1, 1)
+VIEW_OF_BUFFER = memoryview(BUFFER)
+READER = functools.partial(operator.getitem, results)
+PAIRS = zip(results, results)
+
+
+class CountCalls:
+    """A decorator that is an object."""
+
+    def __init__(self, function):
+        self.function = function
+        self.calls = 0
+
+    def __call__(self, *args):
+        self.calls += 1
+        return self.function(*args)
+
+
+@CountCalls
+def decorated_by_an_object(n):
+    return n
+
+
+class Record(collections.namedtuple("Record", "items", defaults=[()])):
+    pass
+
+
+RECORD = Record([1])
+EMPTY_RECORD = Record()
+
+
+class Box(list, enum.Enum):
+    A = [1]
+
+
+class Pet(enum.Enum):
+    CAT = 1
+
+
+class Keeper:
+    PET = Pet.CAT
+
+
+class ReadsByGetattr:
+    def __getattr__(self, name):
+        cache[name] = True
+        return name
+
+
+class Adds:
+    def __add__(self, other):
+        results.append(other)
+        return self
+
+
+class Iterates:
+    served = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        Iterates.served += 1
+        raise StopIteration
+
+
+class Manages:
+    def __enter__(self):
+        results.append(1)
+
+    def __exit__(self, *details):
+        pass
+
+
+class NamesItself:
+    def __set_name__(self, owner, name):
+        cache[name] = owner
+
+
+class Odd:
+    def __class_getitem__(cls, item):
+        cls.last = item
+        return cls
+
+
+class Unfrozen:
+    pass
+
+
+@dataclass(frozen=True)
+class Constant:
+    rate: int
+
+
+CONSTANT = Constant(3)
+
+
+class WritesByDefault:
+    made = 0
+
+
+def writes_to_a_default(cls=WritesByDefault):
+    cls.made = 1
+
+
+def writes_to_a_default_function(*, function=counts):
+    function.calls = 1
+
+
+def changes_a_frozen_instance():
+    object.__setattr__(CONSTANT, "rate", 4)
+
+
+def changes_a_frozen_instance_through_a_list():
+    for each in [CONSTANT]:
+        object.__setattr__(each, "rate", 4)
+
+
+def registers_a_class(cls):
+    for each in [pure_abstract]:
+        each.register(cls)
+
+
+class pure_abstract(abc.ABC):
+    pass
+
+
+def registers_by_name(cls):
+    pure_abstract.register(cls)
+
+
+def formats_by_format(number):
+    return format(number, "n")
+
+
+def formats_by_a_template(number):
+    return "total: {:n}".format(number)
+
+
+def formats_a_time_by_a_template(moment):
+    return "on {0:%A}".format(moment)
+
+
+def formats_a_constant_day():
+    return DAY.strftime("%B")
+
+
+def clears_members():
+    Pet._member_map_.clear()
+
+
+def clears_members_of_an_instance(pet):
+    pet._value2member_map_.clear()
+
+
+def changes_field_defaults(record):
+    record._field_defaults["x"] = 1
+
+
+def changes_dataclass_fields(value):
+    value.__dataclass_fields__["rate"].default = 3
+
+
+def writes_on_a_member_of_a_class():
+    Keeper.PET.hits = 1
+
+
+def writes_by_augmented_attribute():
+    WritesByDefault.made |= 1
+
+
+def writes_by_starred_target():
+    a, *WritesByDefault.made = 1, 2, 3
+    return a
+
+
+def writes_by_annotation():
+    WritesByDefault.made: int = 3
+
+
+def maps_hash(words):
+    return list(map(hash, words))
+
+
+def sorts_by_hash(words):
+    return sorted(words, key=hash)
+
+
+def calls_hash_by_name(word):
+    return word.__hash__()
+
+
+def opens_by_builtins():
+    return __builtins__["open"] if isinstance(__builtins__, dict) else __builtins__.open
+
+
+def reads_the_base(value):
+    return value.__class__.__base__.__subclasses__()
+
+
+def reduces(value):
+    return value.__reduce_ex__(2)[0]
+
+
+def unpacks_into_getattr(pair):
+    return getattr(*pair)
+
+
+def looks_up_by_prefix(value, name):
+    return getattr(value, "__" + name)
+
+
+def looks_up_by_f_string(value, name):
+    return getattr(value, f"f_{name}")
+
+
+def sets_by_dynamic_name(name):
+    setattr(WritesByDefault, name, 1)
+
+
+def draws_of_a_distribution():
+    import statistics
+
+    return statistics.NormalDist(0, 1).samples(3)
+
+
+def reads_a_view_of_memory():
+    return VIEW_OF_BUFFER[0]
+
+
+def calls_a_partial_of_a_list(n):
+    return READER(n)
+
+
+def reads_a_zip():
+    return next(PAIRS)
+
+
+def reads_a_record():
+    return RECORD.items
+
+
+def uses_a_list_member():
+    return Box.A.append(2)
+
+
+def calls_a_decorated(n):
+    return decorated_by_an_object(n)
+
+
+def asks_for_a_dynamic_attribute():
+    return ReadsByGetattr().anything
+
+
+def adds():
+    return Adds() + 1
+
+
+def iterates():
+    return list(Iterates())
+
+
+def manages():
+    with Manages():
+        return 1
+
+
+def makes_a_class_inside():
+    class Inner(Base):
+        pass
+
+    return Inner.__name__
+
+
+def makes_a_class_with_a_namer():
+    class Inner:
+        field = NamesItself()
+
+    return Inner.__name__
+
+
+def subscripts():
+    return Odd[3]
+
+
+def changes_an_annotation():
+    prints.__annotations__["n"] = int
+
+
+def changes_defaults():
+    prints.__defaults__ = (1,)
+
+
+def decorates_a_class_outside():
+    return functools.total_ordering(Unfrozen)
+
+
+def wraps_a_function_outside():
+    functools.update_wrapper(prints, logs)
+
+
+def yields_in_a_lambda():
+    return lambda: (yield)
+
+
+def nested_default(values):
+    def inner(value, seen=results):
+        seen.append(value)
+
+    for value in values:
+        inner(value)
+
+
+def picks_by_a_dict(name):
+    return {"a": memoises, "b": abs}[name]
+
+
+def catches_a_class():
+    try:
+        raise Sideways2
+    except Sideways2 as error:
+        return error.code
+
+
+class Sideways2(Exception):
+    seen = []
+
+    @property
+    def code(self):
+        self.seen.append(1)
+        return len(self.seen)
+
+
+def try_import():
+    try:
+        import nowhere_to_be_found as fast
+    except ImportError:
+        fast = None
+    return fast
+
+
+class GlobalsOfItsOwn(dict):
+    def __missing__(self, name):
+        results.append(name)
+        return 1
+
+
+own_globals = types.FunctionType((lambda: undefined_name).__code__, GlobalsOfItsOwn(__name__="own"))  # noqa: F821
+generator_lambda = lambda: (yield)  # noqa: E731
+partial_of_a_partial_of_a_lambda = functools.partial(
+    functools.partial(lambda seen, value: seen.append(value), results), 1
+)

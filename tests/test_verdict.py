@@ -12,11 +12,14 @@ import gc
 import itertools
 import json
 import math
-import operator
 import opcode
+import operator
+import os
+import pickle
 import random
 import re
 import string
+import subprocess
 import sys
 import textwrap
 import threading
@@ -25,6 +28,7 @@ import types
 import weakref
 from unittest import mock
 
+import cloudpickle
 import pytest
 
 import programs_beside
@@ -47,6 +51,32 @@ def test_a_pure_program_runs_and_leaves(name):
     PURE[name]()
     verdict = judge(PURE[name])
     assert verdict.leaves == (name not in MISSED), verdict
+
+
+ELSEWHERE = """
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+for name, program in pickle.load(sys.stdin.buffer).items():
+    print(name, repr(program()))
+"""
+
+
+def test_pure_programs_that_leave_give_the_same_elsewhere():
+    """In a process with other hashes, which has not imported them."""
+    programs = {name: program for name, program in PURE.items() if judge(program).leaves}
+    if sys.version_info < (3, 12):  # Its lock cannot be pickled; such a call runs again where it is.
+        del programs["cache_of_an_instance"]
+    cloudpickle.register_pickle_by_value(pure)
+    try:
+        sent = pickle.dumps(sys.path) + cloudpickle.dumps(programs)
+    finally:
+        cloudpickle.unregister_pickle_by_value(pure)
+    environment = {**os.environ, "PYTHONHASHSEED": "7"} if _order.SEEDS_DIFFER else dict(os.environ)
+    command = [sys.executable, "-c", ELSEWHERE]
+    done = subprocess.run(command, input=sent, env=environment, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    here = "".join(f"{name} {program()!r}\n" for name, program in programs.items())
+    assert done.stdout.decode().replace("__main__.", "programs_pure.") == here
 
 
 def test_most_pure_programs_leave(record_property):
@@ -118,6 +148,10 @@ def test_it_leaves(function):
     assert verdict.leaves, verdict
     assert verdict.advice == ""
     assert verdict.name is None
+
+
+def test_plain_data_in_a_partial_is_left_to_those_who_look_at_arguments():
+    assert judge(leaning.partial_of_a_partial_of_a_lambda).leaves
 
 
 # What stays: the callable, a piece of the reason, the name that decided
@@ -354,6 +388,66 @@ STAYS = [
     (leaning.writes_without_source, "writes to the global 'g'", "g"),
     (leaning.own_builtins, "builtins of its own", "len"),
     (leaning.shadowed_builtin, "callable instance", "len"),
+    # defaults, members, instances that cannot change
+    (leaning.writes_to_a_default, "attribute 'made' of the class 'WritesByDefault'", "made"),
+    (leaning.writes_to_a_default_function, "attribute 'calls' of the function 'counts'", "calls"),
+    (leaning.writes_on_a_member_of_a_class, "attribute 'hits'", "hits"),
+    (leaning.writes_by_augmented_attribute, "attribute 'made' of the class", "made"),
+    (leaning.writes_by_starred_target, "attribute 'made' of the class", "made"),
+    (leaning.writes_by_annotation, "attribute 'made' of the class", "made"),
+    (leaning.sets_by_dynamic_name, "'setattr' on 'WritesByDefault'", "setattr"),
+    (leaning.changes_a_frozen_instance, "'__setattr__'", "__setattr__"),
+    (leaning.changes_a_frozen_instance_through_a_list, "'__setattr__'", "__setattr__"),
+    (leaning.registers_a_class, "changes an abstract class", "register"),
+    (leaning.registers_by_name, "'register' of the class", "register"),
+    (leaning.clears_members, "_member_map_", "_member_map_"),
+    (leaning.clears_members_of_an_instance, "_value2member_map_", "_value2member_map_"),
+    (leaning.changes_field_defaults, "_field_defaults", "_field_defaults"),
+    (leaning.changes_dataclass_fields, "__dataclass_fields__", "__dataclass_fields__"),
+    (leaning.changes_an_annotation, "__annotations__", "__annotations__"),
+    (leaning.changes_defaults, "__defaults__", "__defaults__"),
+    (leaning.decorates_a_class_outside, "total_ordering", "total_ordering"),
+    (leaning.wraps_a_function_outside, "functools.update_wrapper", "update_wrapper"),
+    (leaning.reads_a_record, "Record 'RECORD', which contains a list", "RECORD"),
+    (leaning.uses_a_list_member, "member 'A' is a Box", "A"),
+    # formats and hashes
+    (leaning.formats_by_format, "locale", "n"),
+    (leaning.formats_by_a_template, "locale", "n"),
+    (leaning.formats_a_time_by_a_template, "locale", "strftime"),
+    (leaning.formats_a_constant_day, "locale", "strftime"),
+    (leaning.maps_hash, "hash", "hash"),
+    (leaning.sorts_by_hash, "hash", "hash"),
+    (leaning.calls_hash_by_name, "__hash__", "__hash__"),
+    # ways out
+    (leaning.opens_by_builtins, "__builtins__", "__builtins__"),
+    (leaning.reads_the_base, "__base__", "__base__"),
+    (leaning.reduces, "__reduce_ex__", "__reduce_ex__"),
+    (leaning.unpacks_into_getattr, "'getattr'", "getattr"),
+    (leaning.looks_up_by_prefix, "may begin with '__'", "getattr"),
+    (leaning.looks_up_by_f_string, "may begin with 'f_'", "getattr"),
+    (leaning.draws_of_a_distribution, "NormalDist", "NormalDist"),
+    (leaning.own_globals, "no plain dict", "lambda"),
+    (leaning.try_import, "imports 'nowhere_to_be_found'", "nowhere_to_be_found"),
+    # methods that are not named where they are called
+    (leaning.reads_a_view_of_memory, "memoryview", "VIEW_OF_BUFFER"),
+    (leaning.calls_a_partial_of_a_list, "partial 'READER', which contains a list", "READER"),
+    (leaning.reads_a_zip, "iterator (zip)", "PAIRS"),
+    (leaning.calls_a_decorated, "callable instance (CountCalls)", "decorated_by_an_object"),
+    (leaning.asks_for_a_dynamic_attribute, "reads the global dict", "cache"),
+    (leaning.adds, "reads the global list", "results"),
+    (leaning.iterates, "attribute 'served' of the class", "served"),
+    (leaning.manages, "reads the global list", "results"),
+    (leaning.makes_a_class_inside, "attribute 'registry' is a dict", "registry"),
+    (leaning.makes_a_class_with_a_namer, "reads the global dict", "cache"),
+    (leaning.subscripts, "attribute 'last' of a class", "last"),
+    (leaning.nested_default, "reads the global list", "results"),
+    (leaning.picks_by_a_dict, "reads the global dict", "cache"),
+    (leaning.catches_a_class, "attribute 'seen' is a list", "seen"),
+    (leaning.generator_lambda, "generator function", "lambda"),
+    # makers of iterators
+    (iter, "alive", "iter"),
+    (map, "alive", "map"),
+    (itertools.chain, "alive", "chain"),
     (3, "cannot be called", "int"),
 ]
 

@@ -25,7 +25,7 @@ _MACHINERY = """
     __module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ __annotate_func__ __slots__
     __annotations_cache__ __dataclass_fields__ __dataclass_params__ __match_args__ __static_attributes__
     __firstlineno__ __abstractmethods__ _abc_impl __orig_bases__ __parameters__ __type_params__ __protocol_attrs__
-    __final__ __non_callable_proto_members__ _field_defaults __classdictcell__
+    __final__ __non_callable_proto_members__ _field_defaults __classdictcell__ __slotnames__
 """
 _SKIPPED = frozenset(_MACHINERY.split())
 #: Flags of types that CPython documents: made at run time; not to be changed.
