@@ -67,7 +67,7 @@ def check_time_format(text: str) -> None:
 
 def check_dynamic(what: str, owner: Slot, name: Slot) -> None:
     """Refuse attributes by computed names where they may be those of something outside."""
-    if owner is not None and owner.kind in ("module", "known", "class"):
+    if owner is not None and owner.kind in ("module", "known", "maybe", "class"):
         label = getattr(owner.it, "__name__", "a class")
         raise Stays(f"calls '{what}' on '{label}' with a name that is not constant", what, "use a dict of functions")
     if what in ("setattr", "delattr"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hypern import _order, _stateless
 from hypern._refusal import foreign, unlisted
 from hypern._stays import Stays
-from hypern._value import CLASS, SET, Slot, Value
+from hypern._value import CLASS, SELF, SET, Slot, Value
 from hypern._walk import keep
 
 if TYPE_CHECKING:
@@ -96,18 +96,21 @@ def _admit_user(reach: Reach, cls: type) -> None:
             raise Stays(f"uses the class '{label}', whose '__del__' would run elsewhere", key, "close it by name")
         if isinstance(cls, enum.EnumType) and key.startswith("_") and type(value) in (dict, list, set, enum.property):
             continue
-        _admit_attribute(reach, label, key, value)
+        _admit_attribute(reach, cls, key, value)
     for key, member in members.items():
         reach.admit(member, f"uses the class '{label}', whose member '{key}' is a {{kind}}", key)
 
 
-def _admit_attribute(reach: Reach, label: str, key: str, attribute: Any) -> None:
+def _admit_attribute(reach: Reach, cls: type, key: str, attribute: Any) -> None:
+    label = cls.__name__
     how = f"uses the class '{label}', whose attribute '{key}' is a {{kind}}"
     advice = "make it in __init__, or use a tuple"
     first: Slot = None
     kind = type(attribute)
     if key in ("__new__", "__init_subclass__", "__class_getitem__") or kind is classmethod:
         first = CLASS
+    elif kind is not staticmethod and not isinstance(cls, enum.EnumType):
+        first = SELF
     value: Any = attribute
     if kind in (staticmethod, classmethod):
         parts = (value.__func__,)

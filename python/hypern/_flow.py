@@ -26,7 +26,7 @@ from hypern._attribute import (
 from hypern._opcodes import ATTR_SHIFT, IMPORT_SHIFT, NULL_ABOVE
 from hypern._stays import Stays
 from hypern._value import CLASS, MADE, NULL, SET, Slot, Value
-from hypern._walk import Box, Walk, keep
+from hypern._walk import Box, Walk, keep, line_of
 
 if TYPE_CHECKING:
     from hypern._value import World
@@ -181,7 +181,7 @@ class _Flow(Walk):
                 check_format(owner.it)
         check_attribute(name, called)
         if name in _NOTED:
-            self.world.note(name)
+            self.note(name, name)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
         return CLASS if name == "__class__" else None
@@ -190,7 +190,7 @@ class _Flow(Walk):
         name = self.code.co_names[arg >> 2]
         check_attribute(name)
         if name in _NOTED:
-            self.world.note(name)
+            self.note(name, name)
         del self.stack[-3:]
         self.push(None)
         if arg & 1:
@@ -204,9 +204,15 @@ class _Flow(Walk):
     def delete_attr(self, arg: int) -> None:
         self.written(self.pop(), self.code.co_names[arg])
 
+    def note(self, kind: str, name: str) -> None:
+        """Remember what is refused together with something else."""
+        self.world.note(kind, name, self.code.co_filename, line_of(self.code, self.here))
+
     def written(self, owner: Slot, name: str) -> None:
-        if owner is None or owner.kind == "made":
-            check_written(name, made=owner is not None)
+        if owner is None or owner.kind in ("made", "self"):
+            check_written(name, made=owner is not None and owner.kind == "made")
+            if owner is None:
+                self.note("written", name)
             return
         advice = "keep it in an instance that the call makes, or return it"
         if owner.kind == "class":
@@ -314,6 +320,8 @@ class _Flow(Walk):
             self.written(owner, name.it)
             return None
         check_dynamic(what, owner, name)
+        if owner is None and what in ("setattr", "delattr"):
+            self.note("written", what)
         return None
 
 

@@ -54,11 +54,14 @@ _MARKS = frozenset(("__isabstractmethod__", "__final__", "__override__", "__sign
 _MAKERS = frozenset(("dataclasses", "reprlib", "collections", "enum", "typing", "abc"))
 _ORDERING = re.compile(r"_\w\w_from_\w\w").fullmatch
 _ARGUMENT = "pass it as an argument"
-_TOGETHER = [
-    (name, "instance", f"calls '{name}', which may change an immutable instance that lives outside")
-    for name in ("__setattr__", "__delattr__")
-]
-_TOGETHER.append(("register", "abstract", "calls 'register', which changes an abstract class"))
+#: What may not be met together, and why. "writable": a value outside that may be given attributes, and is not looked
+#: at again after the call.
+_TOGETHER = (
+    ("__setattr__", "instance", "calls '{}', which may change an immutable instance that lives outside"),
+    ("__delattr__", "instance", "calls '{}', which may change an immutable instance that lives outside"),
+    ("register", "abstract", "calls '{}', which changes an abstract class"),
+    ("written", "writable", "writes to '{}' of a value that may be a member of an enumeration, or a partial, outside"),
+)
 #: Their subclasses can change, whatever else they are.
 _CONTAINERS = (list, dict, set, bytearray)
 
@@ -73,9 +76,8 @@ class Reach:
         self.lasting = True
         self.seen: dict[Any, Any] = {}
         self.waiting: list[tuple[FunctionType, Slot]] = []
-        #: Where it was first met: "instance", an immutable one of a user's class; "abstract", a class with a register;
-        #: and the names that ``_flow`` notes.
-        self.notes: dict[str, tuple[str | None, int | None]] = {}
+        #: The name and the place of what was met first of each kind; see _TOGETHER.
+        self.notes: dict[str, tuple[str, str | None, int | None]] = {}
         self.package = (getattr(root, "__module__", None) or "").partition(".")[0]
 
     def examine_all(self) -> None:
@@ -89,11 +91,12 @@ class Reach:
                 raise stays.at(code.co_filename, code.co_firstlineno) from None
         for one, other, reason in _TOGETHER:
             if one in self.notes and other in self.notes:
-                raise Stays(reason, one).at(*self.notes[one])
+                name, file, line = self.notes[one]
+                raise Stays(reason.format(name), name, "write to instances that the call makes").at(file, line)
 
-    def note(self, name: str, file: str | None = None, line: int | None = None) -> None:
+    def note(self, kind: str, name: str = "", file: str | None = None, line: int | None = None) -> None:
         """Remember that something was met that may not be met together with something else."""
-        self.notes.setdefault(name, (file, line))
+        self.notes.setdefault(kind, (name, file, line))
 
     def examine(self, function: FunctionType, first: Slot) -> None:
         if function is not self.root:
@@ -187,12 +190,15 @@ class Reach:
                     for part in each.split("."):
                         check_attribute(part, called=True)
         elif kind is functools.partial:
+            self.note("instance")
+            self.note("writable")
             parts = value.func, *value.args, *value.keywords.values()
             self.watch.whole(value, value.keywords)
             if vars(value):
                 raise Stays(how.format(kind="partial") + ", which carries attributes", name, advice)
         elif isinstance(value, enum.Enum) and not isinstance(value, _CONTAINERS):
             self.note("instance")
+            self.note("writable")
             admit_class(self, kind, name)
             self.watch.whole(value, vars(value))
             parts = [each for key, each in vars(value).items() if key not in ("__objclass__", "_sort_order_")]

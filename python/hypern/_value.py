@@ -18,6 +18,7 @@ class Value:
     * known: ``it`` is a class, function or the like that exists outside
     * maybe: ``it`` is a class, function or the like that is the default of a parameter
     * module: ``it`` is a module
+    * self: an instance of a class from outside, which its method was called on
     * class: the class of an unknown value
     * checked: a callable that may only be called, and by a rule of its own: ``it`` is its name
     * made: a function made here
@@ -37,6 +38,7 @@ Slot = Value | None  # None: unknown, and made inside.
 
 NULL = Value("null")
 CLASS = Value("class")
+SELF = Value("self")
 MADE = Value("made")
 SET = Value("set")
 
@@ -50,4 +52,4 @@ class World(Protocol):
     def read_attribute(self, owner: Any, name: str) -> Slot: ...
     def read_import(self, name: str, top: bool) -> Slot: ...
     def check_call(self, callee: Any, arguments: list[Slot] | None) -> None: ...
-    def note(self, name: str) -> None: ...
+    def note(self, kind: str, name: str, file: str, line: int | None) -> None: ...

@@ -107,6 +107,8 @@ class Walk:
         self.code = code
         self.world = world
         self.stack: list[Slot] = []
+        #: The offset of the instruction.
+        self.here = 0
         self.changed = False
         #: The names of the keyword arguments of the call that comes next.
         self.keywords: tuple[str, ...] = ()
@@ -135,20 +137,19 @@ class Walk:
         pending: list[tuple[int, list[Slot]]] = [(guard.target, [None] * guard.depth) for guard in guards]
         pending.append((0, []))
         seen: dict[int, list[Slot]] = {}
-        here = 0
         try:
             while pending:
-                here, self.stack = pending.pop()
-                while self.is_news(here, targets, seen):
-                    step = listing[here]
+                self.here, self.stack = pending.pop()
+                while self.is_news(self.here, targets, seen):
+                    step = listing[self.here]
                     jumped = self.step(step)
                     if step.target is not None:
                         pending.append((step.target, jumped))
                     if step.name in _ENDS:
                         break
-                    here = step.after
+                    self.here = step.after
         except Stays as stays:
-            raise stays.at(code.co_filename, _line(code, here)) from None
+            raise stays.at(code.co_filename, line_of(code, self.here)) from None
         except (IndexError, KeyError) as error:
             raise Stays("has bytecode that is not understood", code.co_name).at(
                 code.co_filename, code.co_firstlineno
@@ -315,7 +316,7 @@ class Walk:
         raise Stays(f"deletes the global '{name}'", name)
 
 
-def _line(code: CodeType, offset: int) -> int | None:
+def line_of(code: CodeType, offset: int) -> int | None:
     """Return the line of an instruction."""
     for start, end, line in code.co_lines():
         if start <= offset < end and line is not None:

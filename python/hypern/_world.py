@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hypern._reach import Reach
 
 _HARMLESS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__wrapped__", "__class__", "__call__"))
+#: Methods in which an instance that is immutable later is filled.
+_MAKING = frozenset(("__init__", "__new__", "__post_init__", "__setattr__", "__delattr__"))
 _OF_EVERY_CLASS = frozenset(("__name__", "__qualname__", "__mro__", "mro", "__members__", "__call__"))
 
 
@@ -73,7 +75,7 @@ class World:
         check_attribute(name)
         if not isinstance(owner, type):
             if name in ("__setattr__", "__delattr__", "register"):
-                self.note(name)
+                self.note(name, name)
             if name in ("strptime", "strftime"):
                 return Value("checked", name)
             if isinstance(owner, (FunctionType, BuiltinFunctionType)) and name not in _HARMLESS:
@@ -82,7 +84,7 @@ class World:
             return CLASS if name == "__class__" else None
         label, order = owner.__name__, owner.__mro__
         if name in ("__setattr__", "__delattr__"):
-            self.note(name)
+            self.note(name, name)
         if name in ("strptime", "strftime"):
             return Value("checked", name)
         if owner is type and name not in _OF_EVERY_CLASS:
@@ -97,6 +99,8 @@ class World:
                 found = vars(each)[name]
                 if type(found) is str:
                     return Value("const", found)
+                if type(found) is FunctionType:  # It may be called on anything.
+                    self.reach.admit_function(found, f"{label}.{name}", of_class=True)
                 return Value("known", found) if isinstance(found, (FunctionType, type, enum.Enum)) else None
         if name not in _OF_EVERY_CLASS:
             raise Stays(f"reads '{name}' of the class '{label}', which is not an attribute of it", f"{label}.{name}")
@@ -114,11 +118,11 @@ class World:
             module = sys.modules[name.partition(".")[0]]
         return self.reach.admit_module(module, name)
 
-    def note(self, name: str) -> None:
-        """Remember attributes that are refused together with something else; see ``_attribute``."""
-        if self.function.__name__ not in ("__init__", "__new__", "__post_init__", "__setattr__", "__delattr__"):
-            code = self.function.__code__
-            self.reach.note(name, code.co_filename, code.co_firstlineno)
+    def note(self, kind: str, name: str, file: str | None = None, line: int | None = None) -> None:
+        """Remember what is refused together with something else; an instance may be changed while it is made."""
+        code = self.function.__code__
+        if kind == "written" or code.co_name not in _MAKING:
+            self.reach.note(kind, name, file or code.co_filename, line or code.co_firstlineno)
 
     def check_call(self, callee: Any, arguments: list[Slot] | None) -> None:
         if callee is random.Random and (not arguments or (arguments[0] is not None and arguments[0].it is None)):
