@@ -6,18 +6,12 @@ replaced is put on a watch.
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import decimal
 import enum
-import fractions
 import functools
 import operator
 import re
-import struct
 import sys
 import types
-import uuid
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -33,17 +27,19 @@ from hypern._walk import keep
 from hypern._world import World
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, range, type(...), type(NotImplemented))
+#: Immutable values, besides a plain object, which is a sentinel.
 _VALUES = (
-    re.Pattern,
-    fractions.Fraction,
-    dt.date,
-    dt.timedelta,
-    dt.timezone,
-    uuid.UUID,
-    struct.Struct,
-    object,  # a sentinel
-    types.GenericAlias,
-    types.UnionType,
+    "re.Pattern",
+    "fractions.Fraction",
+    "datetime.date",
+    "datetime.time",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "datetime.timezone",
+    "uuid.UUID",
+    "struct.Struct",
+    "types.GenericAlias",
+    "types.UnionType",
 )
 _GETTERS = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
 _DESCRIPTORS = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
@@ -164,12 +160,12 @@ class Reach:
         kind = type(value)
         self.seen[id(value)] = value
         inside = how.format(kind=kind.__name__) + ", which contains a {kind}"
-        if kind in _VALUES or kind is dt.datetime or kind is dt.time:
+        if kind is object or _stateless.is_of(kind, *_VALUES):
             zone = getattr(value, "tzinfo", None)
-            if zone is not None and type(zone) is not dt.timezone:
+            if zone is not None and not _stateless.is_of(type(zone), "datetime.timezone"):
                 raise Stays(f"{inside.format(kind='time zone')}", name, advice)
             return Value("known", value)
-        if kind is decimal.Decimal:
+        if _stateless.is_of(kind, "decimal.Decimal"):
             self.ask("decimal")
             return Value("known", value)
         if isinstance(value, BuiltinFunctionType):
@@ -387,6 +383,6 @@ def _is_frozen(kind: type) -> bool:
 def _is_sentinel(kind: type) -> bool:
     """Tell whether instances of a class are words of the typing or dataclasses module."""
     home = sys.modules.get(kind.__module__)
-    if kind.__module__ not in ("typing", "_typing", "dataclasses") or kind is dataclasses.Field:
+    if kind.__module__ not in ("typing", "_typing", "dataclasses") or kind.__name__ == "Field":
         return False
     return not kind.__flags__ & HEAP or vars(home).get(kind.__name__) is kind

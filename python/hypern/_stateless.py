@@ -346,3 +346,15 @@ def abc_state() -> Any:
     import abc
 
     return abc.get_cache_token()
+
+
+# Types, without loading the modules that have them
+
+
+def is_of(kind: type, *names: str) -> bool:
+    """Tell whether a class is one of those, named as module.class; what is not loaded has no instances."""
+    for name in names:
+        module, _, own = name.rpartition(".")
+        if kind.__name__ == own and module in sys.modules and vars(sys.modules[module]).get(own) is kind:
+            return True
+    return False

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import enum
-import functools
 import operator
-import random
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -125,7 +122,11 @@ class World:
             self.reach.note(kind, name, file or code.co_filename, line or code.co_firstlineno)
 
     def check_call(self, callee: Any, arguments: list[Slot] | None) -> None:
-        if callee is random.Random and (not arguments or (arguments[0] is not None and arguments[0].it is None)):
+        if (
+            isinstance(callee, type)
+            and _stateless.is_of(callee, "random.Random")
+            and (not arguments or (arguments[0] is not None and arguments[0].it is None))
+        ):
             raise Stays("makes a random.Random without a seed", "random.Random", "pass a seed")
         if callee is format and arguments and len(arguments) > 1:
             spec = arguments[1]
@@ -136,7 +137,7 @@ class World:
                 if each is not None and isinstance(each.it, str):
                     for part in each.it.split("."):
                         check_attribute(part, called=True)
-        if callee in (dataclasses.dataclass, functools.total_ordering):
+        if getattr(callee, "__name__", None) in ("dataclass", "total_ordering"):
             for each in arguments or ():
                 if each is not None and each.kind in ("known", "class"):
                     raise Stays(
