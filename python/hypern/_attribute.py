@@ -49,7 +49,7 @@ def check_attribute(name: str, called: bool = False) -> None:
         raise Stays(
             f"calls '{name}', which reads the clock or the time zone", name, "read the time outside and pass it in"
         )
-    elif name[0] in "gcatf_" and (leads_out(name) or _TABLES(name)):
+    elif name[:1] in ("g", "c", "a", "t", "f", "_") and (leads_out(name) or _TABLES(name)):
         raise Stays(f"reads '{name}', which leads outside the call", name)
 
 

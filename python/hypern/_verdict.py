@@ -100,9 +100,9 @@ def _look(function: Any, reach: Reach) -> Verdict:
         if file is None:
             file, line = _place(function)
         return Verdict(False, stays.reason, file, line, stays.name, stays.advice)
-    except RecursionError:
+    except Exception as error:  # Too deep, or with attributes that raise: whatever it is, the call works where it is.
         reach.lasting = False
-        return Verdict(False, "is too deep to be understood", *_place(function), None, "")
+        return Verdict(False, f"was not understood: {type(error).__name__}", *_place(function), None, "")
     file, line = _place(function)
     return Verdict(True, "touches nothing outside itself that can change", file, line, None, "")
 
