@@ -8,9 +8,10 @@ from __future__ import annotations
 import pickle
 import sys
 import weakref
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hypern._capture import MISSING, Capture
 from hypern._kind import CALL
 from hypern._pickled import PROTOCOL, lighten
 from hypern._wire import FRESH, KEPT, NAMED, describe, dumps, loads
@@ -105,7 +106,7 @@ class _Shipped:
     __slots__ = ("captured", "content", "function", "reference")
 
     def __init__(
-        self, reference: weakref.ref[Any], function: Shipment, content: bytes, captured: list[_Capture] | None
+        self, reference: weakref.ref[Any], function: Shipment, content: bytes, captured: list[Capture] | None
     ) -> None:
         self.reference = reference
         self.function = function
@@ -175,7 +176,7 @@ def _is_plain_builtin(function: Any) -> bool:
     )
 
 
-def _encode_function(function: Any) -> tuple[bytes, list[_Capture] | None]:
+def _encode_function(function: Any) -> tuple[bytes, list[Capture] | None]:
     found = _look_up(function)
     if found is not None:
         return NAMED + dumps((function.__module__, function.__qualname__, found is not function))[0], []
@@ -204,63 +205,7 @@ def _look_up(function: Any) -> Any:
     return None
 
 
-class _Capture:
-    """What one function reads from outside, as it was when the function was pickled."""
-
-    __slots__ = ("cells", "code", "defaults", "function", "keywords", "values")
-
-    def __init__(self, function: FunctionType) -> None:
-        self.function = weakref.ref(function)
-        self.code = function.__code__
-        self.defaults = function.__defaults__
-        self.keywords = dict(function.__kwdefaults__ or {})
-        self.cells = [(cell, _contents(cell)) for cell in function.__closure__ or ()]
-        namespace = function.__globals__
-        self.values = [(name, namespace.get(name, _MISSING)) for name in sorted(_names(function.__code__))]
-
-    def reached(self) -> Iterator[Any]:
-        yield from self.defaults or ()
-        yield from self.keywords.values()
-        yield from (value for _, value in self.cells)
-        yield from (value for _, value in self.values)
-
-    def holds(self) -> bool:
-        function = self.function()
-        if (
-            function is None
-            or function.__code__ is not self.code
-            or function.__defaults__ is not self.defaults
-            or function.__dict__
-            or not _same(function.__kwdefaults__ or {}, self.keywords)
-        ):
-            return False
-        namespace = function.__globals__
-        return all(_contents(cell) is value for cell, value in self.cells) and all(
-            namespace.get(name, _MISSING) is value for name, value in self.values
-        )
-
-
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
-
-
-_MISSING: Any = object()
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
-
-
-def _contents(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # Not filled yet.
-        return _MISSING
-
-
-def _names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _names(constant)
-    return names
 
 
 def _is_imported(value: Any) -> bool:
@@ -279,16 +224,16 @@ def _goes_by_value(module: str) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in registered)
 
 
-def _captures(function: Any) -> list[_Capture] | None:
+def _captures(function: Any) -> list[Capture] | None:
     """Return what the function and all that it reaches captured; None where that could change inside."""
     if not isinstance(function, FunctionType):
         return None
-    captures: list[_Capture] = []
+    captures: list[Capture] = []
     seen: set[int] = set()
     rest: list[Any] = [function]
     while rest:
         value = rest.pop()
-        if id(value) in seen or value is _MISSING or type(value) in _ATOMS or _is_imported(value):
+        if id(value) in seen or value is MISSING or type(value) in _ATOMS or _is_imported(value):
             continue
         seen.add(id(value))
         if type(value) in (tuple, frozenset):
@@ -296,7 +241,7 @@ def _captures(function: Any) -> list[_Capture] | None:
         elif isinstance(value, (FunctionType, type, BuiltinFunctionType)) and _look_up(value) is value:
             continue
         elif isinstance(value, FunctionType) and not value.__dict__:
-            capture = _Capture(value)
+            capture = Capture(value)
             captures.append(capture)
             rest.extend(capture.reached())
         else:
