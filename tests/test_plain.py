@@ -24,7 +24,7 @@ from hypern import _core
 if _core.plain is None:
     pytest.skip("free-threaded builds have no such codec", allow_module_level=True)
 
-encode, decode = _core.plain
+encode, decode, decode_exactly, watch, look = _core.plain
 
 LARGE = 64 * 1024
 
@@ -220,7 +220,7 @@ def test_a_list_that_a_collection_changes_meanwhile_is_safe():
         """
         import gc
         from hypern import _core
-        encode, decode = _core.plain
+        encode, decode = _core.plain[:2]
 
         class Changes:
             def __del__(self):
@@ -271,7 +271,7 @@ def test_bytes_from_elsewhere_raise_and_do_no_harm():
         f"""
         import random
         from hypern import _core
-        encode, decode = _core.plain
+        encode, decode = _core.plain[:2]
 
         random.seed(7)
         inner = [1, -5, 2**70, 1.5, 2j, "text", "\\u1234", "\\U0001f600", b"b", bytearray(b"c"), None, True, {{1, "a"}}]
@@ -305,7 +305,7 @@ def test_a_short_message_cannot_ask_for_much_memory():
         """
         import resource
         from hypern import _core
-        encode, decode = _core.plain
+        encode, decode = _core.plain[:2]
 
         def varint(value):
             out = bytearray()
@@ -334,3 +334,99 @@ def test_records_take_the_plain_way(seed):
     random.seed(seed)
     records = [{"id": n, "text": str(random.random()), "values": [random.random()] * 3} for n in range(100)]
     assert trip(records) == records
+
+
+# Watching
+
+
+def watched(data, act=lambda data: None):
+    noted = watch(data)
+    kept = act(data)
+    word = look(noted) if noted is not None else "nothing to watch"
+    del kept
+    return word
+
+
+@pytest.mark.parametrize("data", [(), (1, "a"), ("a", b"b", (1.5, None), frozenset({1}))])
+def test_what_cannot_change_is_not_watched(data):
+    assert watch((data, None)) is None
+
+
+def test_the_outermost_container_is_not_watched():
+    data = [1, 2]
+    assert watched(data, lambda data: data.append(3)) == "nothing to watch"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda data: data[0].append(1),
+        lambda data: data[0].reverse(),
+        lambda data: data[0].__setitem__(0, 99),
+        lambda data: data[1].update(k=2),
+        lambda data: data[1].pop("k"),
+        lambda data: data[1].update(other=2),
+        lambda data: data[1].__setitem__("k", data[1].pop("k")) or data[1].__setitem__("j", data[1].pop("j")),
+        lambda data: data[2].add(9),
+        lambda data: data[2].discard(1),
+        lambda data: data[3].append(7),
+        lambda data: data[3].__setitem__(0, 0),
+        lambda data: data[4][1]["deep"].append(None),
+        lambda data: data[0].sort(),
+    ],
+)
+def test_a_change_is_seen(act):
+    data = [[3, 1, 2], {"k": 1, "j": [2]}, {1, 2}, bytearray(b"abc"), (1, {"deep": []})]
+    assert watched(data) == ""
+    assert watched(data, act) == "changed" or act(data) is None and data[1] == {"k": 1, "j": [2]}
+
+
+def test_a_change_and_back_is_none():
+    data = [[1, 2]]
+    assert watched(data, lambda data: data[0].append(3) or data[0].pop()) == ""
+
+
+@pytest.mark.parametrize("get", [lambda data: data[0], lambda data: data[1]["j"], lambda data: [data[0]]])
+def test_who_keeps_a_container_is_seen(get):
+    assert watched([[1], {"j": [2]}], get) == "kept"
+
+
+def test_who_keeps_something_immutable_is_not():
+    assert watched([["text" * 3, (1, 2)]], lambda data: (data[0][0], data[0][1])) == ""
+
+
+def test_data_in_cycles_and_shared_data_are_watched():
+    loop: list = []
+    loop.append(loop)
+    data = [loop, loop, {"a": loop}]
+    assert watched(data) == ""
+    assert watched(data, lambda data: data[0].append(1)) == "changed"
+
+
+@thoroughly
+@given(data)
+def test_watching_changes_nothing(value):
+    before = shape(value)
+    assert watched([value]) in ("", "nothing to watch")
+    assert shape(value) == before
+
+
+def test_a_set_that_would_be_iterated_in_another_order_is_refused_where_that_counts():
+    grown = set(range(1000))
+    for number in range(3, 1000):
+        grown.discard(number)
+    same = 0
+    for added in range(8, 4096, 8):
+        sample = {*grown, added, added + 64, added + 1024}
+        encoded = encode(sample)
+        assert decode(encoded) == sample
+        try:
+            assert list(decode_exactly(encoded)) == list(sample)
+            same += 1
+        except ValueError as error:
+            assert "order" in str(error)
+    shuffled = {64, 0, 128, 8}
+    assert list(decode(encode(shuffled))) == list(shuffled) or pytest.raises(
+        ValueError, decode_exactly, encode(shuffled)
+    )
+    assert same

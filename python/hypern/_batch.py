@@ -1,7 +1,7 @@
 """Drives ``map`` and ``run_parallel``: hands out chunks, collects results, adapts the size of what comes next.
 
-The caller's thread pulls items from the iterable, never further ahead than two chunks for each worker, so an endless
-iterable ends with the first failure, and an isolated backend always has an encoded chunk waiting.
+The caller's thread pulls items from the iterable, never further ahead than there is room for chunks (two for each
+worker), so an endless iterable ends with the first failure, and an isolated backend always has an encoded chunk waiting.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ TARGET = 0.004
 TAIL = 0.0005
 #: A chunk is at most this many times larger than the one before: one measurement of a cheap item proves little.
 GROWTH = 16
-#: Chunks handed out for each worker: one that it runs and one that waits for it.
-AHEAD = 2
-
 
 #: One chunk that is done: its index, its results or None, the seconds it ran, what it raised or None.
 Done = tuple[int, list[Any] | None, float, BaseException | None]
@@ -30,6 +27,7 @@ class Batch(Protocol):
     def push(self, index: int, items: Sequence[Any], /) -> None: ...
     def wait(self) -> list[Done]: ...
     def cancel(self) -> None: ...
+    def room(self) -> int: ...
 
 
 class Source:
@@ -61,9 +59,8 @@ class Source:
 class ChunkSize:
     """How many items the next chunk holds: as asked for, or as measured."""
 
-    def __init__(self, asked: int, workers: int) -> None:
+    def __init__(self, asked: int) -> None:
         self._asked = asked
-        self._workers = workers
         self._size = asked or 1
         self._seconds_each = 0.0
 
@@ -74,17 +71,17 @@ class ChunkSize:
             if not self._asked:
                 self._size = max(1, min(round(TARGET / self._seconds_each), self._size * GROWTH))
 
-    def next(self, left: int | None) -> int:
-        """Return the size of the next chunk, ``left`` items being left."""
+    def next(self, left: int | None, room: int) -> int:
+        """Return the size of the next chunk, ``left`` items being left for ``room`` chunks in flight."""
         if self._asked or left is None:
             return self._size
-        shared = -(-left // (AHEAD * self._workers))
+        shared = -(-left // room)
         least = round(TAIL / self._seconds_each) if self._seconds_each else 1
         return max(1, min(self._size, max(shared, least)))
 
 
 def drive(
-    make_batch: Callable[[], Batch], items: Iterable[Any], *, workers: int, chunk_size: int, finish: bool
+    make_batch: Callable[[], Batch], items: Iterable[Any], *, chunk_size: int, finish: bool
 ) -> list[Any]:
     """Run all items through a batch and return the results in the order of the items.
 
@@ -93,26 +90,26 @@ def drive(
     raised as it is.
     """
     source = Source(items)
-    size = ChunkSize(chunk_size, workers)
+    size = ChunkSize(chunk_size)
     results: list[list[Any]] = []
     failures: dict[int, BaseException] = {}
-    open_chunks = 0
+    in_flight: set[int] = set()
     exhausted = False
     batch = make_batch()
     try:
         while True:
-            while not exhausted and open_chunks < AHEAD * workers:
-                chunk = source.take(size.next(source.left()))
+            while not exhausted and len(in_flight) < (room := batch.room()):
+                chunk = source.take(size.next(source.left(), room))
                 if not chunk:
                     exhausted = True
                     break
                 batch.push(len(results), chunk)
+                in_flight.add(len(results))
                 results.append([])
-                open_chunks += 1
-            if not open_chunks:
+            if not in_flight:
                 break
             for index, values, seconds, error in batch.wait():
-                open_chunks -= 1
+                in_flight.discard(index)
                 if error is not None:
                     failures[index] = error
                     continue

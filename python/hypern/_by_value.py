@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import marshal
+import sys
 from collections import ChainMap
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -55,6 +56,34 @@ class Pickler(cloudpickle.Pickler):
             _, args, state, *_ = reduced
             return make_function, args, state, None, None, fill_function
         return reduced
+
+
+class WholePickler(Pickler):
+    """Sends everything of the program by value, so that a worker imports nothing but the standard library."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is FunctionType and not _is_standard(obj):
+            _, args, state, *_ = self._dynamic_function_reduce(obj)
+            return make_function, args, state, None, None, fill_function
+        if isinstance(obj, type) and not _is_standard(obj):
+            return cloudpickle.cloudpickle._dynamic_class_reduce(obj)
+        if type(obj) is ModuleType and not _is_standard(obj):
+            raise TypeError(f"the module {obj.__name__!r} would be imported in the worker")
+        return super().reducer_override(obj)
+
+
+def _is_standard(value: Any) -> bool:
+    module: str | None = value.__name__ if type(value) is ModuleType else value.__module__
+    return module is not None and (
+        module.partition(".")[0] in sys.stdlib_module_names or module.startswith("hypern._")
+    )
+
+
+def dumps_whole(value: Any) -> bytes:
+    """Return ``value`` as a pickle that refers to nothing but the standard library."""
+    file = io.BytesIO()
+    WholePickler(file, PROTOCOL).dump(value)
+    return file.getvalue()
 
 
 def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:

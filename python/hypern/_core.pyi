@@ -5,11 +5,10 @@ from concurrent.futures import Future
 from typing import Any, final
 
 from hypern._pool import Face
-from hypern._wire import PlainCodec
 
 __version__: str
-#: None on free-threaded builds.
-plain: PlainCodec | None
+#: What ``hypern._wire.PlainCodec`` is made of; None on free-threaded builds.
+plain: tuple[Any, ...] | None
 
 @final
 class Pool:
@@ -58,8 +57,12 @@ class Batch:
     """The chunks that one call of ``map`` or ``run_parallel`` has handed out and not got back."""
 
     def push(self, index: int, items: Any) -> None: ...
-    def wait(self) -> list[tuple[int, list[Any] | None, float, BaseException | None]]: ...
+    def wait(
+        self, timeout: float | None = None
+    ) -> list[tuple[int, list[Any] | None, float, BaseException | None]]: ...
     def cancel(self) -> None: ...
+    def room(self) -> int: ...
+    def beside(self, pool: Pool) -> Batch: ...
 
 @final
 class Shipment:

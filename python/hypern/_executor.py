@@ -232,7 +232,7 @@ class BlockingExecutor(Executor):
         self, kind: int, function: Any, items: Iterable[Any], chunk_size: int, *, finish: bool = False
     ) -> list[Any]:
         make_batch = partial(self._opened().batch, kind, function)
-        return drive(make_batch, items, workers=self._settings.workers, chunk_size=chunk_size, finish=finish)
+        return drive(make_batch, items, chunk_size=chunk_size, finish=finish)
 
     def _opened(self) -> Any:
         """Return the pool; in a forked child that has not used it yet, open a new one."""

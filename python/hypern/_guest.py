@@ -36,8 +36,12 @@ def begin(
     recursion_limit: int,
     warning_filters: list[tuple[Any, ...]],
     initializer: bytes | None,
+    unnoticed: bool,
 ) -> Guest:
-    """Take over what hypern says: ``initializer`` is the pickle of a callable and its arguments, or None."""
+    """Take over what hypern says: ``initializer`` is the pickle of a callable and its arguments, or None.
+
+    With ``unnoticed``, calls run here on behalf of a program that must not be able to tell.
+    """
     global _inside
     _inside = True
     sys.path[:] = path
@@ -57,11 +61,15 @@ def begin(
         function(*args)
     # What is there by now stays: collections during tasks need not look at it.
     gc.freeze()
+    if unnoticed:
+        from hypern._unnoticed import UnnoticedGuest
+
+        return UnnoticedGuest()
     return Guest()
 
 
 def begin_in_interpreter(
-    setup: bytes, plain: _wire.PlainCodec
+    setup: bytes, plain: tuple[Any, ...]
 ) -> tuple[Callable[..., Any], Callable[[], None], int] | bytes:
     """Begin, and return what takes calls, what is called last, and the identifier of this thread.
 
@@ -105,21 +113,21 @@ class Guest:
     """What a worker gives its tasks to; keeps the functions that it was sent."""
 
     def __init__(self) -> None:
-        self._functions: dict[int, Any] = {}
+        self.functions: dict[int, Any] = {}
 
     def take(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> Reply | None:
         """Do what one frame says; return what came of a task, None where the frame brings none."""
         if kind == _kind.DEFINE:
-            self._functions[number] = _Undecoded(payload)
+            self.functions[number] = _Undecoded(payload)
         elif kind == _kind.FORGET:
-            self._functions.pop(number, None)
+            self.functions.pop(number, None)
         elif kind == _kind.PATH:
             sys.path[:] = _wire.loads(payload)
         else:
-            return self._run(kind, number, payload, buffers)
+            return self.run(kind, number, payload, buffers)
         return None
 
-    def _run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> Reply:
+    def run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> Reply:
         try:
             function, data = self._decode(number, payload, buffers)
             if kind == _kind.CALL:
@@ -132,7 +140,7 @@ class Guest:
         except BaseException as error:
             return _kind.RAISED, encode_error(error), []
         finally:
-            _flush()
+            flush()
 
     def _decode(self, number: int, payload: Any, buffers: list[Any]) -> tuple[Any, Any]:
         what = "the callable"
@@ -140,17 +148,22 @@ class Guest:
             if not number:
                 what = "the callable or its arguments"
                 return _wire.loads(payload, buffers)
-            function = self._functions[number]
-            if type(function) is _Undecoded:
-                how, function = function[:1], _rebuild(function)
-                if how != _wire.FRESH:
-                    self._functions[number] = function
+            function = self.function(number)
             what = "an argument"
             return function, _wire.loads(payload, buffers) if payload else ((), None)
         except BaseException as error:
             from hypern.errors import TransferError
 
             raise TransferError(f"{what} cannot be rebuilt in the worker: {_wire.describe(error)}") from error
+
+    def function(self, number: int) -> Any:
+        """Return a function that was sent, rebuilt now if this is the first call or each call gets its own."""
+        function = self.functions[number]
+        if type(function) is _Undecoded:
+            how, function = function[:1], _rebuild(function)
+            if how != _wire.FRESH:
+                self.functions[number] = function
+        return function
 
 
 def _rebuild(content: bytes) -> Any:
@@ -183,7 +196,8 @@ def encode_error(error: BaseException) -> bytes:
     return encode_error(error)
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write out what a task has written to the standard streams."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -94,3 +94,6 @@ class InPlaceBatch:
 
     def cancel(self) -> None:
         self._done.clear()
+
+    def room(self) -> int:
+        return 1

@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hypern import _child, _gil, _guest, _shipping, _wire, errors
+from hypern import _child, _gil, _guest, _route, _shipping, _wire, errors
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 
 if TYPE_CHECKING:
-    from hypern import _core
+    from hypern import _auto, _core
     from hypern._executor import BlockingExecutor
 
-    Pool = _core.Pool | InPlacePool
+    Pool = _core.Pool | _auto.AutoPool | InPlacePool
 
 #: How long tasks that were asked to give up may take before the process ends without them, in seconds.
 GRACE = 2.0
@@ -74,10 +74,39 @@ def open_pool(settings: Settings) -> Pool:
     """
     if _guest.is_guest():
         return InPlacePool()
+    _lifetime.begin()
+    if settings.backend == "auto" and (away := _route.away_backend()) is not None:
+        return _open_auto(settings, away)
+    backend = "threads" if settings.backend == "auto" else settings.backend
+    return _open_core(settings, backend, Face(_make_enter(settings), _leave, _log_failure))
+
+
+def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
+    from hypern import _auto  # Loaded by the first executor that needs it.
+
+    if away == "interpreters" and why_no_interpreters():
+        away = "processes"
+    face = Face(
+        _make_enter(settings),
+        _leave,
+        _log_failure,
+        task_error=_auto.task_error,
+        ship=_auto.ship,
+        encode=_auto.encode,
+        decode=_auto.decode,
+        decode_error=_auto.decode_error,
+    )
+    # An initializer has its effects where tasks share memory; those that leave depend on none.
+    elsewhere = settings._replace(
+        initializer=None, initargs=(), thread_name_prefix=f"{settings.thread_name_prefix}-away"
+    )
+    shared = _open_core(settings, "threads", face)
+    return _auto.AutoPool(shared, away, lambda: _open_core(elsewhere, away, face, unnoticed=True))
+
+
+def _open_core(settings: Settings, backend: str, face: Face, unnoticed: bool = False) -> _core.Pool:
     from hypern import _core
 
-    _lifetime.begin()
-    backend = "threads" if settings.backend == "auto" else settings.backend
     if backend == "threads":
         _gil.warn_if_turned_on()
     elif backend == "interpreters":
@@ -90,9 +119,9 @@ def open_pool(settings: Settings) -> Pool:
         queue_size=settings.queue_size,
         stack_size=settings.stack_size,
         thread_name_prefix=settings.thread_name_prefix,
-        face=Face(_make_enter(settings), _leave, _log_failure),
+        face=face,
         launch=_LAUNCH[backend](),
-        setup=_setup(settings, backend) if backend != "threads" else b"",
+        setup=_setup(settings, backend, unnoticed) if backend != "threads" else b"",
     )
     _lifetime.add(pool)
     return pool
@@ -158,7 +187,7 @@ _LAUNCH: dict[str, Callable[[], list[str]]] = {
 }
 
 
-def _setup(settings: Settings, backend: str) -> bytes:
+def _setup(settings: Settings, backend: str, unnoticed: bool) -> bytes:
     initializer = None
     if settings.initializer is not None:
         from hypern import _by_value
@@ -183,6 +212,7 @@ def _setup(settings: Settings, backend: str) -> bytes:
             if category.__module__ == "builtins"
         ],
         "initializer": initializer,
+        "unnoticed": unnoticed,
     }
     if backend == "processes":
         setup["stack_size"] = settings.stack_size

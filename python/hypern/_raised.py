@@ -57,16 +57,28 @@ def _advise(error: BaseException) -> None:
 def decode_error(payload: Any, buffers: list[Any]) -> BaseException:
     """Return the exception that a task raised elsewhere, or a TaskError that tells of it in words."""
     record = pickle.loads(payload, buffers=buffers)
-    if record["exception"] is not None:
-        try:
-            error = pickle.loads(record["exception"])
-            if isinstance(error, BaseException):
-                return error if record["whole"] else _annotated(error, record)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: S110 - the words tell what this could not.
-            pass
-    return _annotated(TaskError(record["message"]), record)
+    error = _rebuilt(record)
+    if error is None:
+        return _annotated(TaskError(record["message"]), record)
+    return error if record["whole"] else _annotated(error, record)
+
+
+def decode_whole_error(payload: Any) -> BaseException | None:
+    """Return the exception that a task raised elsewhere with all that it had; None where something did not cross."""
+    record = pickle.loads(payload)
+    return _rebuilt(record) if record["whole"] else None
+
+
+def _rebuilt(record: dict[str, Any]) -> BaseException | None:
+    if record["exception"] is None:
+        return None
+    try:
+        error = pickle.loads(record["exception"])
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # The words tell what this could not.
+        return None
+    return error if isinstance(error, BaseException) else None
 
 
 def _annotated(error: BaseException, record: dict[str, Any]) -> BaseException:

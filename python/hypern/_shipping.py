@@ -40,10 +40,10 @@ def encode(kind: int, function: Any, data: Any, apart: bool) -> tuple[bytes, lis
     if kind == CALL:
         args, kwargs = data
         if apart and not args and not kwargs:
-            return b"", [], _ship_path()
+            return b"", [], ship_path()
         data = tuple(map(lighten, args)), kwargs
     try:
-        return *dumps(data if apart else (function, data)), _ship_path()
+        return *dumps(data if apart else (function, data)), ship_path()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -89,7 +89,7 @@ def _places(kind: int, function: Any, data: Any, apart: bool) -> Iterator[tuple[
 _path: tuple[list[Any], Shipment] | None = None
 
 
-def _ship_path() -> Shipment:
+def ship_path() -> Shipment:
     """Return ``sys.path`` in the form that is sent once to each worker."""
     global _path
     if _path is None or _path[0] != sys.path:

@@ -10,26 +10,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    #: ``encode(value)`` returns bytes, None for what is not plain; ``decode(bytes)`` NotImplemented for a pickle.
-    PlainCodec = tuple[Callable[[Any], bytes | None], Callable[[Any], Any]]
-
 #: First byte of a function: the pickle of one, to be rebuilt once for all or for each call; or where it is found.
 KEPT, FRESH, NAMED = b"\0", b"\1", b"\2"
 
-#: ``plain`` of the core; None until it is there, and on free-threaded builds.
-_plain: PlainCodec | None = None
+
+class PlainCodec:
+    """The functions of the core for plain data; see ``crates/python/src/plain.rs``."""
+
+    __slots__ = ("decode", "decode_exactly", "encode", "look", "watch")
+
+    def __init__(
+        self,
+        encode: Callable[[Any], bytes | None],
+        decode: Callable[[Any], Any],
+        decode_exactly: Callable[[Any], Any],
+        watch: Callable[[Any], list[Any] | None],
+        look: Callable[[list[Any]], str],
+    ) -> None:
+        self.encode = encode
+        self.decode = decode
+        self.decode_exactly = decode_exactly
+        self.watch = watch
+        self.look = look
 
 
-def use_plain(codec: PlainCodec | None) -> None:
-    """Use a codec for plain data from now on, at this end; the other end must have it too."""
-    global _plain
-    _plain = codec
+#: None until the core is there, and on free-threaded builds.
+plain: PlainCodec | None = None
+
+
+def use_plain(functions: tuple[Any, ...] | None) -> None:
+    """Use the codec of the core (``hypern._core.plain``) from now on; the other end must have it too."""
+    global plain
+    plain = None if functions is None else PlainCodec(*functions)
 
 
 def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
     """Return ``value`` as bytes and the large buffers that it refers to."""
-    if _plain is not None and (plain := _plain[0](value)) is not None:
-        return plain, []
+    if plain is not None and (payload := plain.encode(value)) is not None:
+        return payload, []
     from hypern import _pickled  # Loaded by the first value that needs it.
 
     return _pickled.dumps(value)
@@ -37,7 +55,7 @@ def dumps(value: Any) -> tuple[bytes, list[memoryview]]:
 
 def loads(payload: Any, buffers: list[Any] | tuple[()] = ()) -> Any:
     """Return what ``dumps`` made bytes of."""
-    if _plain is not None and (value := _plain[1](payload)) is not NotImplemented:
+    if plain is not None and (value := plain.decode(payload)) is not NotImplemented:
         return value
     from _pickle import loads
 

@@ -1,0 +1,61 @@
+"""Where a call runs under ``backend="auto"``, and why."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, NamedTuple
+
+from hypern import _gil
+
+
+class Route(NamedTuple):
+    """Where a call runs, and why."""
+
+    #: ``"threads"``, ``"interpreters"`` or ``"processes"``.
+    backend: str
+    #: In words: what the callable does that decides.
+    reason: str
+    #: Where in the source that is, as far as it is known.
+    file: str | None = None
+    line: int | None = None
+    #: The name that decided.
+    name: str | None = None
+    #: What to change so that the call runs on every core; empty where there is nothing to change.
+    advice: str = ""
+
+    def __str__(self) -> str:
+        """Return the route as one sentence."""
+        place = f" ({self.file}:{self.line})" if self.file and self.line else ""
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"runs in {self.backend}: {self.reason}{place}{advice}"
+
+
+def away_backend() -> str | None:
+    """Return the backend that calls leave to, None where threads are parallel themselves."""
+    if _gil.is_free_threaded_build() and not _gil.is_enabled():
+        return None
+    return "interpreters" if sys.version_info >= (3, 13) and not _gil.is_free_threaded_build() else "processes"
+
+
+def why_all_stay() -> str | None:
+    """Return why no call may leave just now, None where calls may."""
+    if sys.gettrace() is not None or threading.gettrace() is not None:
+        return "a debugger or a coverage tool traces this program, and would not see what runs elsewhere"
+    if sys.getprofile() is not None or threading.getprofile() is not None:
+        return "a profiler watches this program, and would not see what runs elsewhere"
+    monitoring = getattr(sys, "monitoring", None)
+    if monitoring is not None and any(map(monitoring.get_tool, range(6))):
+        return "a tool monitors this program, and would not see what runs elsewhere"
+    return None
+
+
+def route(function: Any, backend: str) -> Route:
+    """Return where a callable runs that may leave to ``backend``, its arguments being plain data."""
+    reason = why_all_stay()
+    if reason is not None:
+        return Route("threads", reason)
+    from hypern._verdict import judge  # Loaded where a call may leave.
+
+    verdict = judge(function)
+    return Route(backend if verdict.leaves else "threads", *verdict[1:])

@@ -1,0 +1,87 @@
+"""Data that may cross without anybody being able to tell: plain data, and immutable values of the standard library.
+
+Everything else is refused, so that it stays where it is: what it refers to might be shared, or change.
+"""
+
+from __future__ import annotations
+
+import io
+from _pickle import Pickler
+from _pickle import loads as pickle_loads
+
+from hypern import _wire
+
+TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Immutable, and equal to their copies in every way. By name, so that none is loaded for this.
+VALUE_TYPES = frozenset(
+    (
+        ("builtins", "range"),
+        ("builtins", "slice"),
+        ("builtins", "ellipsis"),
+        ("builtins", "NotImplementedType"),
+        ("datetime", "date"),
+        ("datetime", "time"),
+        ("datetime", "datetime"),
+        ("datetime", "timedelta"),
+        ("datetime", "timezone"),
+        ("decimal", "Decimal"),
+        ("fractions", "Fraction"),
+        ("uuid", "UUID"),
+        ("uuid", "SafeUUID"),
+        ("re", "Pattern"),
+    )
+)
+#: Built-in containers and atoms, which the pickler writes without asking.
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
+#: Opcodes of pickle for sets, which may come out in another order. A text that holds one is refused for nothing.
+_SETS = (b"\x8f", b"\x91")
+
+
+class NotPlain(Exception):
+    """The value of that type must stay where it is."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(f"a {kind.__qualname__}")
+        self.kind = kind
+
+
+class _Pickler(Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind in _PLAIN or (kind.__module__, kind.__qualname__) in VALUE_TYPES or _names_a_reducer(obj):
+            return NotImplemented
+        raise NotPlain(kind)
+
+
+def _names_a_reducer(obj: Any) -> bool:
+    """Tell whether an object is what a pickle of a value type calls: its type, or a function beside it."""
+    module = getattr(obj, "__module__", None)
+    if isinstance(obj, type):
+        return obj in _PLAIN or (module, obj.__qualname__) in VALUE_TYPES
+    return (module, getattr(obj, "__qualname__", None)) in (("re", "_compile"), ("copyreg", "_reconstructor"))
+
+
+def dumps(value: Any) -> bytes:
+    """Return ``value`` as bytes. Raises NotPlain where it, or something in it, must stay."""
+    plain = _wire.plain
+    if plain is not None and (payload := plain.encode(value)) is not None:
+        return payload
+    file = io.BytesIO()
+    _Pickler(file, 5).dump(value)
+    payload = file.getvalue()
+    if any(opcode in payload for opcode in _SETS):
+        raise NotPlain(set)
+    return payload
+
+
+def loads(payload: Any) -> Any:
+    """Return what ``dumps`` made bytes of. Raises ValueError where that would not be the same in every way."""
+    plain = _wire.plain
+    if plain is not None and (value := plain.decode_exactly(payload)) is not NotImplemented:
+        return value
+    return pickle_loads(payload)
