@@ -36,6 +36,7 @@ import programs_leaning as leaning
 import programs_pure as pure
 from hypern import _opcodes, _order, _verdict
 from hypern._capture import Capture
+from hypern._reach import Reach
 from hypern._verdict import judge
 
 # Programs that touch nothing outside
@@ -543,6 +544,10 @@ def iterates_a_union(words):
     return [word for word in set(words) | {"x"}]  # noqa: C416
 
 
+def iterates_common_keys(one, other):
+    return [key for key in one.keys() & other.keys()]  # noqa: C416
+
+
 class OwnSet(set):
     pass
 
@@ -602,6 +607,7 @@ ORDERED = [
     sorts_a_set_by_a_key,
     iterates_a_constant,
     iterates_a_union,
+    iterates_common_keys,
     iterates_its_own_set,
     unpacks_a_set,
     set,
@@ -935,7 +941,58 @@ def test_a_partial_whose_keywords_change_is_noticed():
     assert not judge(bound).leaves
 
 
+def test_a_default_by_name_of_the_callable_itself_is_noticed():
+    def scaled(number, *, offset=0):
+        return number + offset
+
+    assert judge(scaled).leaves
+    scaled.__kwdefaults__["offset"] = []
+    assert not judge(scaled).leaves
+
+
 # What is remembered
+
+
+def adder(amount, step=1):
+    def added(number, factor=step):
+        return number * factor + amount
+
+    return added
+
+
+def test_functions_of_the_same_code_are_judged_by_what_they_captured(monkeypatch):
+    assert judge(adder(1)).leaves
+    anew = []
+    monkeypatch.setattr(_verdict, "Reach", lambda *given: anew.append(given) or Reach(*given))
+    assert all(judge(adder(amount, amount)).leaves for amount in range(2, 20))
+    assert not anew
+    assert not judge(adder([1])).leaves
+    assert not judge(adder(1, [1])).leaves
+    assert judge(adder("x")).leaves
+    assert not judge(adder("{0.__globals__}")).leaves
+    assert not judge(adder(leaning.instance)).leaves
+
+
+def test_functions_of_the_same_code_notice_what_changed_behind_them(monkeypatch):
+    namespace = {"__name__": "__main__", "rate": 2}
+    exec("def make(n):\n    return lambda: n * rate", namespace)
+    assert judge(namespace["make"](1)).leaves
+    assert judge(namespace["make"](2)).leaves
+    namespace["rate"] = [2]
+    assert not judge(namespace["make"](3)).leaves
+
+
+def test_a_method_of_a_class_is_judged_once(monkeypatch):
+    assert judge(pure.Version.parse).leaves
+    monkeypatch.setattr(_verdict, "Reach", None)
+    assert judge(pure.Version.parse).leaves
+
+
+def test_a_new_partial_is_judged_by_what_it_calls(monkeypatch):
+    judge(pure.fib)
+    monkeypatch.setattr(_verdict, "Reach", None)
+    assert judge(functools.partial(pure.fib, 12)).leaves
+    assert judge(functools.partial(functools.partial(pure.fib), 12)).leaves
 
 
 def test_a_callable_that_goes_is_forgotten():

@@ -42,6 +42,9 @@ _SET_METHODS = {
 _MOST_ROUNDS = 16
 #: Attributes that are refused together with something else.
 _NOTED = frozenset(("__setattr__", "__delattr__", "register"))
+#: The keys or items of a dict, perhaps: what ``& ^ | -`` make of them is a set.
+_VIEW_MAKER, _VIEW = Value("method"), Value("view")
+_SET_OPERATORS = (1, 7, 10, 12, 14, 20, 23, 25)  # As in dis: & | - ^, and the same in place.
 _SET_CODE = Value("code of a comprehension")
 _SET_MAKER = Value("made")
 
@@ -124,6 +127,10 @@ class _Flow(Walk):
             del self.stack[-2:]
             self.push(SET)
             return
+        if arg in _SET_OPERATORS and (left is _VIEW or self.stack[-1] is _VIEW):
+            del self.stack[-2:]
+            self.push(SET)
+            return
         self.generic("BINARY_OP", arg)
         if arg in (0, 13):  # + and +=
             self.stack[-1] = _begins_like(left)
@@ -184,6 +191,8 @@ class _Flow(Walk):
             self.note(name, name)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
+        if called and _order.SEEDS_DIFFER and name in ("keys", "items"):
+            return _VIEW_MAKER
         return CLASS if name == "__class__" else None
 
     def load_super_attr(self, arg: int) -> None:
@@ -296,6 +305,8 @@ class _Flow(Walk):
         keep(callee)
         if callee is _SET_MAKER:
             return SET
+        if callee is _VIEW_MAKER:
+            return _VIEW
         if callee.kind != "known":
             return None
         if callee.it is type and arguments is not None and len(arguments) == 1:

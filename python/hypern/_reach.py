@@ -72,6 +72,8 @@ class Reach:
         self.lasting = True
         self.seen: dict[Any, Any] = {}
         self.waiting: list[tuple[FunctionType, Slot]] = []
+        #: What the root read from its own cells, by their index; the watch must not keep the root alive.
+        self.cells: list[tuple[int, Any]] = []
         #: The name and the place of what was met first of each kind; see _TOGETHER.
         self.notes: dict[str, tuple[str, str | None, int | None]] = {}
         self.package = (getattr(root, "__module__", None) or "").partition(".")[0]
@@ -97,8 +99,11 @@ class Reach:
     def examine(self, function: FunctionType, first: Slot) -> None:
         if function is not self.root:
             self.watch.function(function)
-        elif function.__dict__:
-            self.watch.whole(function, function.__dict__)
+        else:
+            if function.__dict__:
+                self.watch.whole(function, function.__dict__)
+            if function.__kwdefaults__:
+                self.watch.whole(function.__kwdefaults__, function.__kwdefaults__)
         for name, value in function.__dict__.items():
             if name == "__wrapped__":
                 self.admit(value, "wraps a {kind}", name)
