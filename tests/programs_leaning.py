@@ -1572,3 +1572,18 @@ def writes_on_a_partial_in_a_list():
 
 
 READY = functools.partial(operator.add, 1)
+
+
+def reads_names_of_a_constant_tuple(function):
+    return [getattr(function, name) for name in ("__name__", ("__globals__"))]
+
+
+def reads_names_of_a_nested_constant(function):
+    return [getattr(function, name) for _, name in ((1, "__name__"), (2, "__globals__"))]
+
+
+NAMES = ("a", ("__closure__",))
+
+
+def reads_names_of_a_global_tuple(function):
+    return getattr(function, NAMES[1][0])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dis
 import sys
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypern import _order
 from hypern._attribute import (
@@ -99,6 +99,7 @@ class _Flow(Walk):
         elif kind is CodeType and constant.co_name == "<setcomp>":
             self.push(_SET_CODE)
         elif kind is tuple or constant is None:
+            _check_inside(constant or ())
             self.push(Value("const", constant))
         else:
             self.push(SET if kind is frozenset and not _order.keeps_order(constant) else None)
@@ -334,6 +335,17 @@ class _Flow(Walk):
         if owner is None and what in ("setattr", "delattr"):
             self.note("written", what)
         return None
+
+
+def _check_inside(constant: tuple[Any, ...]) -> None:
+    """Refuse a constant tuple with what would be refused by itself."""
+    for each in constant:
+        if type(each) is str:
+            check_text(each)
+        elif type(each) is tuple:
+            _check_inside(each)
+        elif type(each) is frozenset and not _order.keeps_order(each):
+            keep(SET)
 
 
 def _is_set_type(value: Slot) -> bool:
