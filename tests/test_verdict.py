@@ -1016,6 +1016,20 @@ def test_a_callable_that_goes_is_forgotten():
     assert key not in _verdict._judged
 
 
+def test_what_a_function_captured_goes_with_it():
+    def once(large):
+        def size():
+            return len(large)
+
+        judge(size)
+        return weakref.ref(size)
+
+    reference = once(bytes(10_000))
+    gc.collect()
+    assert reference() is None
+    assert not any(value == bytes(10_000) for model in _verdict._models.values() for _, value in model.cells)
+
+
 def test_callables_that_come_and_go_are_let_go_of():
     def make():
         def countdown(number):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Callables whose verdict is remembered at most.
 MOST_JUDGED = 1024
+#: Characters or bytes of a captured value.
+_SMALL = 1024
 _GENERATOR = 0x20  # CO_GENERATOR
 
 
@@ -164,9 +166,18 @@ def _is_alike(one: Any, other: Any) -> bool:
     return one is other or (type(one) is type(other) and type(one) in (int, float, bool, complex, bytes))
 
 
+def _is_small(value: Any) -> bool:
+    """Tell whether a model may keep a value that its function captured, after the function is gone."""
+    return type(value) in (type(None), bool, int, float, complex, FunctionType, type) or (
+        type(value) in (str, bytes) and len(value) < _SMALL
+    )
+
+
 def _remember(key: Any, function: Any, reach: Reach, verdict: Verdict) -> None:
     judged = _keep(key, function, reach.watch, verdict, reach.cells)
-    if judged is not None and judged.code is not None and verdict.leaves:
+    if judged is None or judged.code is None or not verdict.leaves:
+        return
+    if all(map(_is_small, [*(judged.defaults or ()), *(value for _, value in judged.cells)])):
         _models[id(judged.code)] = judged
         _shorten(_models)
 
