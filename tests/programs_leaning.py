@@ -1521,3 +1521,69 @@ generator_lambda = lambda: (yield)  # noqa: E731
 partial_of_a_partial_of_a_lambda = functools.partial(
     functools.partial(lambda seen, value: seen.append(value), results), 1
 )
+
+
+class Touched(collections.namedtuple("Touched", "a")):
+    def touch(self):
+        self.note = 1
+
+
+TOUCHED = Touched(1)
+
+
+def touches():
+    TOUCHED.touch()
+
+
+class Pretender:
+    """Says that it is a tuple."""
+
+    def __init__(self):
+        self.items = [1]
+
+    @property
+    def __class__(self):
+        return tuple
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+PRETENDER = Pretender()
+
+
+def reads_a_pretender():
+    return list(PRETENDER)
+
+
+def writes_on_a_member_in_a_list(pets):
+    for pet in [Pet.CAT, *pets]:
+        pet.hits = 1
+
+
+def writes_on_a_member_by_its_class():
+    for pet in Pet:
+        pet.hits = 1
+
+
+def writes_on_a_partial_in_a_list():
+    for each in [READY]:
+        each.note = 1
+
+
+READY = functools.partial(operator.add, 1)
+
+
+def reads_names_of_a_constant_tuple(function):
+    return [getattr(function, name) for name in ("__name__", ("__globals__"))]
+
+
+def reads_names_of_a_nested_constant(function):
+    return [getattr(function, name) for _, name in ((1, "__name__"), (2, "__globals__"))]
+
+
+NAMES = ("a", ("__closure__",))
+
+
+def reads_names_of_a_global_tuple(function):
+    return getattr(function, NAMES[1][0])

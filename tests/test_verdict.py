@@ -36,6 +36,7 @@ import programs_leaning as leaning
 import programs_pure as pure
 from hypern import _opcodes, _order, _verdict
 from hypern._capture import Capture
+from hypern._reach import Reach
 from hypern._verdict import judge
 
 # Programs that touch nothing outside
@@ -408,8 +409,13 @@ STAYS = [
     (leaning.changes_defaults, "__defaults__", "__defaults__"),
     (leaning.decorates_a_class_outside, "total_ordering", "total_ordering"),
     (leaning.wraps_a_function_outside, "functools.update_wrapper", "update_wrapper"),
-    (leaning.reads_a_record, "Record 'RECORD', which contains a list", "RECORD"),
+    (leaning.reads_a_record, "Record 'RECORD'", "RECORD"),
     (leaning.uses_a_list_member, "member 'A' is a Box", "A"),
+    (leaning.touches, "Touched 'TOUCHED', which may be given attributes", "TOUCHED"),
+    (leaning.reads_a_pretender, "Pretender 'PRETENDER'", "PRETENDER"),
+    (leaning.writes_on_a_member_in_a_list, "may be a member of an enumeration", "hits"),
+    (leaning.writes_on_a_member_by_its_class, "may be a member of an enumeration", "hits"),
+    (leaning.writes_on_a_partial_in_a_list, "a partial", "note"),
     # formats and hashes
     (leaning.formats_by_format, "locale", "n"),
     (leaning.formats_by_a_template, "locale", "n"),
@@ -425,6 +431,9 @@ STAYS = [
     (leaning.unpacks_into_getattr, "'getattr'", "getattr"),
     (leaning.looks_up_by_prefix, "may begin with '__'", "getattr"),
     (leaning.looks_up_by_f_string, "may begin with 'f_'", "getattr"),
+    (leaning.reads_names_of_a_constant_tuple, "__globals__", "__globals__"),
+    (leaning.reads_names_of_a_nested_constant, "__globals__", "__globals__"),
+    (leaning.reads_names_of_a_global_tuple, "__closure__", "__closure__"),
     (leaning.draws_of_a_distribution, "NormalDist", "NormalDist"),
     (leaning.own_globals, "no plain dict", "lambda"),
     (leaning.try_import, "imports 'nowhere_to_be_found'", "nowhere_to_be_found"),
@@ -543,6 +552,10 @@ def iterates_a_union(words):
     return [word for word in set(words) | {"x"}]  # noqa: C416
 
 
+def iterates_common_keys(one, other):
+    return [key for key in one.keys() & other.keys()]  # noqa: C416
+
+
 class OwnSet(set):
     pass
 
@@ -602,6 +615,7 @@ ORDERED = [
     sorts_a_set_by_a_key,
     iterates_a_constant,
     iterates_a_union,
+    iterates_common_keys,
     iterates_its_own_set,
     unpacks_a_set,
     set,
@@ -935,7 +949,58 @@ def test_a_partial_whose_keywords_change_is_noticed():
     assert not judge(bound).leaves
 
 
+def test_a_default_by_name_of_the_callable_itself_is_noticed():
+    def scaled(number, *, offset=0):
+        return number + offset
+
+    assert judge(scaled).leaves
+    scaled.__kwdefaults__["offset"] = []
+    assert not judge(scaled).leaves
+
+
 # What is remembered
+
+
+def adder(amount, step=1):
+    def added(number, factor=step):
+        return number * factor + amount
+
+    return added
+
+
+def test_functions_of_the_same_code_are_judged_by_what_they_captured(monkeypatch):
+    assert judge(adder(1)).leaves
+    anew = []
+    monkeypatch.setattr(_verdict, "Reach", lambda *given: anew.append(given) or Reach(*given))
+    assert all(judge(adder(amount, amount)).leaves for amount in range(2, 20))
+    assert not anew
+    assert not judge(adder([1])).leaves
+    assert not judge(adder(1, [1])).leaves
+    assert judge(adder("x")).leaves
+    assert not judge(adder("{0.__globals__}")).leaves
+    assert not judge(adder(leaning.instance)).leaves
+
+
+def test_functions_of_the_same_code_notice_what_changed_behind_them(monkeypatch):
+    namespace = {"__name__": "__main__", "rate": 2}
+    exec("def make(n):\n    return lambda: n * rate", namespace)
+    assert judge(namespace["make"](1)).leaves
+    assert judge(namespace["make"](2)).leaves
+    namespace["rate"] = [2]
+    assert not judge(namespace["make"](3)).leaves
+
+
+def test_a_method_of_a_class_is_judged_once(monkeypatch):
+    assert judge(pure.Version.parse).leaves
+    monkeypatch.setattr(_verdict, "Reach", None)
+    assert judge(pure.Version.parse).leaves
+
+
+def test_a_new_partial_is_judged_by_what_it_calls(monkeypatch):
+    judge(pure.fib)
+    monkeypatch.setattr(_verdict, "Reach", None)
+    assert judge(functools.partial(pure.fib, 12)).leaves
+    assert judge(functools.partial(functools.partial(pure.fib), 12)).leaves
 
 
 def test_a_callable_that_goes_is_forgotten():
@@ -949,6 +1014,20 @@ def test_a_callable_that_goes_is_forgotten():
     gc.collect()
     assert reference() is None
     assert key not in _verdict._judged
+
+
+def test_what_a_function_captured_goes_with_it():
+    def once(large):
+        def size():
+            return len(large)
+
+        judge(size)
+        return weakref.ref(size)
+
+    reference = once(bytes(10_000))
+    gc.collect()
+    assert reference() is None
+    assert not any(value == bytes(10_000) for model in _verdict._models.values() for _, value in model.cells)
 
 
 def test_callables_that_come_and_go_are_let_go_of():

@@ -41,7 +41,7 @@ def admit_class(reach: Reach, cls: type, name: str) -> Slot:
     whose = _stateless.origin(module)
     if whose == "standard" and "<locals>" not in cls.__qualname__:
         _admit_standard(reach, cls, module)
-    elif module.partition(".")[0] == "hypern" and not module.startswith("hypern._demo"):
+    elif module.partition(".")[0] == "hypern":
         raise Stays(f"uses the class '{cls.__qualname__}' of hypern itself", name)
     elif whose == "package" and module.partition(".")[0] != reach.package:
         raise foreign(module, name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dis
 import sys
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypern import _order
 from hypern._attribute import (
@@ -42,6 +42,9 @@ _SET_METHODS = {
 _MOST_ROUNDS = 16
 #: Attributes that are refused together with something else.
 _NOTED = frozenset(("__setattr__", "__delattr__", "register"))
+#: The keys or items of a dict, perhaps: what ``& ^ | -`` make of them is a set.
+_VIEW_MAKER, _VIEW = Value("method"), Value("view")
+_SET_OPERATORS = (1, 7, 10, 12, 14, 20, 23, 25)  # As in dis: & | - ^, and the same in place.
 _SET_CODE = Value("code of a comprehension")
 _SET_MAKER = Value("made")
 
@@ -96,6 +99,7 @@ class _Flow(Walk):
         elif kind is CodeType and constant.co_name == "<setcomp>":
             self.push(_SET_CODE)
         elif kind is tuple or constant is None:
+            _check_inside(constant or ())
             self.push(Value("const", constant))
         else:
             self.push(SET if kind is frozenset and not _order.keeps_order(constant) else None)
@@ -121,6 +125,10 @@ class _Flow(Walk):
     def binary(self, arg: int) -> None:
         left = self.stack[-2]
         if left is SET or self.stack[-1] is SET:
+            del self.stack[-2:]
+            self.push(SET)
+            return
+        if arg in _SET_OPERATORS and (left is _VIEW or self.stack[-1] is _VIEW):
             del self.stack[-2:]
             self.push(SET)
             return
@@ -184,6 +192,8 @@ class _Flow(Walk):
             self.note(name, name)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
+        if called and _order.SEEDS_DIFFER and name in ("keys", "items"):
+            return _VIEW_MAKER
         return CLASS if name == "__class__" else None
 
     def load_super_attr(self, arg: int) -> None:
@@ -296,6 +306,8 @@ class _Flow(Walk):
         keep(callee)
         if callee is _SET_MAKER:
             return SET
+        if callee is _VIEW_MAKER:
+            return _VIEW
         if callee.kind != "known":
             return None
         if callee.it is type and arguments is not None and len(arguments) == 1:
@@ -323,6 +335,17 @@ class _Flow(Walk):
         if owner is None and what in ("setattr", "delattr"):
             self.note("written", what)
         return None
+
+
+def _check_inside(constant: tuple[Any, ...]) -> None:
+    """Refuse a constant tuple with what would be refused by itself."""
+    for each in constant:
+        if type(each) is str:
+            check_text(each)
+        elif type(each) is tuple:
+            _check_inside(each)
+        elif type(each) is frozenset and not _order.keeps_order(each):
+            keep(SET)
 
 
 def _is_set_type(value: Slot) -> bool:

@@ -72,6 +72,8 @@ class Reach:
         self.lasting = True
         self.seen: dict[Any, Any] = {}
         self.waiting: list[tuple[FunctionType, Slot]] = []
+        #: What the root read from its own cells, by their index; the watch must not keep the root alive.
+        self.cells: list[tuple[int, Any]] = []
         #: The name and the place of what was met first of each kind; see _TOGETHER.
         self.notes: dict[str, tuple[str, str | None, int | None]] = {}
         self.package = (getattr(root, "__module__", None) or "").partition(".")[0]
@@ -97,8 +99,11 @@ class Reach:
     def examine(self, function: FunctionType, first: Slot) -> None:
         if function is not self.root:
             self.watch.function(function)
-        elif function.__dict__:
-            self.watch.whole(function, function.__dict__)
+        else:
+            if function.__dict__:
+                self.watch.whole(function, function.__dict__)
+            if function.__kwdefaults__:
+                self.watch.whole(function.__kwdefaults__, function.__kwdefaults__)
         for name, value in function.__dict__.items():
             if name == "__wrapped__":
                 self.admit(value, "wraps a {kind}", name)
@@ -136,11 +141,11 @@ class Reach:
             return Value("const", value)
         if kind in _ATOMS:
             return None
-        if isinstance(value, type):
+        if issubclass(kind, type):
             return admit_class(self, value, name)
         if kind is FunctionType:
             return self.admit_function(value, name)
-        if kind is ModuleType or isinstance(value, ModuleType):
+        if issubclass(kind, ModuleType):
             return self.admit_module(value, name)
         if id(value) in self.seen:
             return SET if kind is frozenset and not _order.keeps_order(value) else Value("known", value)
@@ -168,7 +173,7 @@ class Reach:
         if _stateless.is_of(kind, "decimal.Decimal"):
             self.ask("decimal")
             return Value("known", value)
-        if isinstance(value, BuiltinFunctionType):
+        if issubclass(kind, BuiltinFunctionType):
             return self.admit_builtin(value, how, name)
         if kind in _DESCRIPTORS:
             self.admit_method_of_class(value.__objclass__, value.__name__, name)
@@ -192,18 +197,20 @@ class Reach:
             self.watch.whole(value, value.keywords)
             if vars(value):
                 raise Stays(how.format(kind="partial") + ", which carries attributes", name, advice)
-        elif isinstance(value, enum.Enum) and not isinstance(value, _CONTAINERS):
+        elif issubclass(kind, enum.Enum) and not issubclass(kind, _CONTAINERS):
             self.note("instance")
             self.note("writable")
             admit_class(self, kind, name)
             self.watch.whole(value, vars(value))
             parts = [each for key, each in vars(value).items() if key not in ("__objclass__", "_sort_order_")]
-        elif isinstance(value, tuple):  # A named one, or another subclass.
+        elif issubclass(kind, tuple):  # A named one, or another subclass.
             admit_class(self, kind, name)
-            if getattr(value, "__dict__", None):
-                raise Stays(how.format(kind=kind.__name__) + ", which carries attributes", name, advice)
+            if hasattr(value, "__dict__"):
+                raise Stays(
+                    how.format(kind=kind.__name__) + ", which may be given attributes", name, "add __slots__ = ()"
+                )
             parts = tuple(value)
-        elif _is_frozen(kind) and not isinstance(value, (*_CONTAINERS, tuple)):
+        elif _is_frozen(kind) and not issubclass(kind, (*_CONTAINERS, tuple)):
             self.note("instance")
             admit_class(self, kind, name)
             names = [*vars(kind)["__dataclass_fields__"]]

@@ -11,14 +11,19 @@ import weakref
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hypern._capture import MISSING, contents
 from hypern._reach import Reach
 from hypern._stays import Stays
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from hypern._capture import Watch
 
 #: Callables whose verdict is remembered at most.
 MOST_JUDGED = 1024
+#: Characters or bytes of a captured value.
+_SMALL = 1024
 _GENERATOR = 0x20  # CO_GENERATOR
 
 
@@ -40,60 +45,170 @@ class Verdict(NamedTuple):
 class _Judged:
     """A verdict, and what must still be so for it to be right."""
 
-    __slots__ = ("parts", "reference", "verdict", "watch")
+    __slots__ = ("attributes", "cells", "code", "defaults", "keywords", "namespace", "reference", "verdict", "watch")
 
-    def __init__(self, reference: weakref.ref[Any], parts: tuple[Any, ...], watch: Watch, verdict: Verdict) -> None:
+    def __init__(self, reference: weakref.ref[Any], watch: Watch, verdict: Verdict) -> None:
         self.reference = reference
-        #: Of the callable itself, which the watch must not keep alive.
-        self.parts = parts
+        #: Of everything behind the callable.
         self.watch = watch
         self.verdict = verdict
+        #: Of the callable itself, which a watch would keep alive; no code where it is no Python function.
+        self.code: CodeType | None = None
+        self.defaults: tuple[Any, ...] | None = None
+        self.keywords: dict[str, Any] | None = None
+        self.attributes = False
+        self.namespace: dict[str, Any] | None = None
+        self.cells: list[tuple[int, Any]] = []
+
+    def describe(self, function: FunctionType, cells: list[tuple[int, Any]]) -> None:
+        self.code = function.__code__
+        self.defaults = function.__defaults__
+        self.keywords = function.__kwdefaults__
+        self.attributes = bool(function.__dict__)
+        self.namespace = function.__globals__
+        self.cells = cells
+
+    def is_still(self, function: FunctionType) -> bool:
+        return (
+            function.__code__ is self.code
+            and function.__defaults__ is self.defaults
+            and function.__kwdefaults__ is self.keywords
+            and bool(function.__dict__) is self.attributes
+            and (not self.cells or self.has_cells(function))
+        )
+
+    def has_cells(self, function: FunctionType) -> bool:
+        closure = function.__closure__ or ()
+        return all(contents(closure[index]) is value for index, value in self.cells)
 
 
-#: Written by any thread that judges; a verdict that is lost or made twice does no harm.
-_judged: dict[int, _Judged] = {}
+#: All written by any thread that judges; a verdict that is lost or made twice does no harm.
+_judged: dict[Any, _Judged] = {}
+#: By the identity of code: what is known of the last function that was made of it.
+_models: dict[int, _Judged] = {}
 
 
 def judge(function: Any) -> Verdict:
     """Return the verdict on a callable; it is remembered as long as nothing that was looked at is replaced."""
     known = _judged.get(id(function))
-    if known is not None and known.reference() is function:
-        parts = known.parts
-        if (
-            not parts
-            or (
-                function.__code__ is parts[0]
-                and function.__defaults__ is parts[1]
-                and function.__kwdefaults__ is parts[2]
-                and bool(function.__dict__) is parts[3]
-            )
-        ) and known.watch.holds():
-            return known.verdict
+    if (
+        known is not None
+        and known.reference() is function
+        and (known.code is None or known.is_still(function))
+        and known.watch.holds()
+    ):
+        return known.verdict
+    kind = type(function)
+    if kind is functools.partial:
+        return _judge_partial(function)
+    if kind is MethodType and isinstance(function.__self__, type):
+        return _judge_method(function)
+    if kind is FunctionType and known is None:
+        return _judge_by_model(function) or _judge_anew(function)
     return _judge_anew(function)
 
 
 def _judge_anew(function: Any) -> Verdict:
     reach = Reach(function)
-    parts: tuple[Any, ...] = ()
-    if type(function) is FunctionType:
-        parts = function.__code__, function.__defaults__, function.__kwdefaults__, bool(function.__dict__)
     verdict = _look(function, reach)
     if reach.lasting:
-        key, judged = id(function), _judged
-        try:
-            reference = weakref.ref(function, lambda _: judged.pop(key, None))
-        except TypeError:
-            return verdict
-        judged[key] = _Judged(reference, parts, reach.watch, verdict)
-        while len(judged) > MOST_JUDGED:
-            # A function that reads itself is kept by its own watch.
-            judged.pop(next(iter(judged), key), None)
+        _remember(id(function), function, reach, verdict)
     return verdict
 
 
-def _look(function: Any, reach: Reach) -> Verdict:
+def _judge_method(method: MethodType) -> Verdict:
+    """Judge a method that is bound to a class, an object that is new each time that somebody reads it."""
+    key = id(method.__func__), id(method.__self__)
+    known = _judged.get(key)
+    if known is not None and known.reference() is method.__func__ and known.watch.holds():
+        return known.verdict
+    reach = Reach(method)
+    verdict = _look(method, reach)
+    if reach.lasting:
+        _remember(key, method.__func__, reach, verdict)
+    return verdict
+
+
+def _judge_by_model(function: FunctionType) -> Verdict | None:
+    """Judge a function as another one of the same code that left, if what it captured is of the same kind."""
+    model = _models.get(id(function.__code__))
+    if (
+        model is None
+        or model.code is not function.__code__
+        or model.namespace is not function.__globals__
+        or model.attributes
+        or model.keywords
+        or function.__dict__
+        or function.__kwdefaults__
+    ):
+        return None
+    other = model.reference()
+    if other is not None and not model.is_still(other):  # It may call itself.
+        return None
+    before, now = model.defaults or (), function.__defaults__ or ()
+    closure = function.__closure__ or ()
+    cells = [(index, contents(closure[index])) for index, _ in model.cells]
+    if (
+        len(before) != len(now)
+        or not all(map(_is_alike, before, now))
+        or not all(_is_alike(value, cell[1]) for (_, value), cell in zip(model.cells, cells, strict=True))
+        or not model.watch.holds()
+    ):
+        return None
+    file, line = _place(function)
+    verdict = model.verdict._replace(file=file, line=line)
+    _keep(id(function), function, model.watch, verdict, cells)
+    return verdict
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    """Tell whether a verdict cannot depend on which of two values it is."""
+    return one is other or (type(one) is type(other) and type(one) in (int, float, bool, complex, bytes))
+
+
+def _is_small(value: Any) -> bool:
+    """Tell whether a model may keep a value that its function captured, after the function is gone."""
+    return type(value) in (type(None), bool, int, float, complex, FunctionType, type) or (
+        type(value) in (str, bytes) and len(value) < _SMALL
+    )
+
+
+def _remember(key: Any, function: Any, reach: Reach, verdict: Verdict) -> None:
+    judged = _keep(key, function, reach.watch, verdict, reach.cells)
+    if judged is None or judged.code is None or not verdict.leaves:
+        return
+    if all(map(_is_small, [*(judged.defaults or ()), *(value for _, value in judged.cells)])):
+        _models[id(judged.code)] = judged
+        _shorten(_models)
+
+
+def _keep(key: Any, function: Any, watch: Watch, verdict: Verdict, cells: list[tuple[int, Any]]) -> _Judged | None:
+    table = _judged
     try:
-        _begin(function, reach)
+        reference = weakref.ref(function, lambda _: table.pop(key, None))
+    except TypeError:
+        return None
+    judged = _Judged(reference, watch, verdict)
+    if type(function) is FunctionType and key == id(function):
+        judged.describe(function, cells)
+    table[key] = judged
+    _shorten(table)
+    return judged
+
+
+def _shorten(table: dict[Any, _Judged]) -> None:
+    while len(table) > MOST_JUDGED:
+        # A function that reads itself is kept by its own watch.
+        table.pop(next(iter(table), None), None)
+
+
+def _look(function: Any, reach: Reach, held: Any = MISSING) -> Verdict:
+    """Judge a callable, or something that a partial holds."""
+    try:
+        if held is MISSING:
+            _begin(function, reach)
+        else:
+            reach.admit_inside(held, "is a partial with a {kind}", "partial")
         reach.examine_all()
     except Stays as stays:
         file, line = stays.file, stays.line
@@ -109,9 +224,6 @@ def _look(function: Any, reach: Reach) -> Verdict:
 
 def _begin(function: Any, reach: Reach) -> None:
     """Admit the callable itself. Raises Stays."""
-    if isinstance(function, functools.partial):
-        _begin_partial(function, reach)
-        return
     name = getattr(function, "__name__", type(function).__name__)
     if type(function) is FunctionType:
         if function.__code__.co_flags & _GENERATOR:
@@ -143,19 +255,26 @@ def _makes_iterators(function: Any) -> bool:
 
 
 #: What a partial may hold: it is looked at, call by call, with the arguments.
-_PLAIN = (list, dict, set, bytearray)
+_PLAIN = (list, dict, set, bytearray, type(None), bool, int, float, complex, bytes)
 
 
-def _begin_partial(function: functools.partial[Any], reach: Reach) -> None:
-    _begin(function.func, reach)
-    reach.watch.whole(function, function.keywords)
-    if vars(function):
-        raise Stays("is a partial that carries attributes", "partial")
+def _judge_partial(function: functools.partial[Any]) -> Verdict:
+    """Judge what a partial calls and holds; it is quick, and not remembered."""
+    verdict = judge(function.func)
+    if not verdict.leaves:
+        return verdict
     for value in (*function.args, *function.keywords.values()):
-        if type(value) not in _PLAIN:
-            slot = reach.admit(value, "is a partial with a {kind}", "partial")
-            if slot is not None and slot.kind in ("module", "checked"):
-                raise Stays("is a partial with what must be called by its name", "partial")
+        if isinstance(value, (FunctionType, type)):
+            inner = judge(value)
+        elif type(value) not in _PLAIN:
+            inner = _look(function, Reach(function), value)
+        else:
+            continue
+        if not inner.leaves:
+            return inner
+    if vars(function):
+        return Verdict(False, "is a partial that carries attributes", *_place(function), "partial", "")
+    return verdict
 
 
 def _place(function: Any) -> tuple[str | None, int | None]:

@@ -57,12 +57,16 @@ class World:
 
     def read_free(self, name: str) -> Slot:
         function = self.function
-        cell = (function.__closure__ or ())[function.__code__.co_freevars.index(name)]
+        index = function.__code__.co_freevars.index(name)
+        cell = (function.__closure__ or ())[index]
         value = contents(cell)
         if value is MISSING:
             self.reach.lasting = False
             raise Stays(f"reads the variable '{name}' of the function around it, which is not set yet", name)
-        self.reach.watch.cell(cell, value)
+        if function is self.reach.root:
+            self.reach.cells.append((index, value))
+        else:
+            self.reach.watch.cell(cell, value)
         return self.reach.admit(value, f"reads the {{kind}} '{name}' of the function around it", name)
 
     def read_member(self, module: ModuleType, name: str) -> Slot:
