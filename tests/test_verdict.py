@@ -34,9 +34,10 @@ import pytest
 import programs_beside
 import programs_leaning as leaning
 import programs_pure as pure
-from hypern import _opcodes, _order, _verdict
+from hypern import _verdict
+from hypern._verdict import opcodes, set_order
 from hypern._capture import Capture
-from hypern._reach import Reach
+from hypern._verdict.reach import Reach
 from hypern._verdict import judge
 
 # Programs that touch nothing outside
@@ -44,7 +45,7 @@ from hypern._verdict import judge
 PURE = {name.removeprefix("run_"): value for name, value in vars(pure).items() if name.startswith("run_")}
 LEAST_PRECISION = 0.8
 #: Programs that could leave and do not.
-MISSED = {"n_queens", "game_of_life"} if _order.SEEDS_DIFFER else set()
+MISSED = {"n_queens", "game_of_life"} if set_order.SEEDS_DIFFER else set()
 
 
 @pytest.mark.parametrize("name", PURE)
@@ -72,7 +73,7 @@ def test_pure_programs_that_leave_give_the_same_elsewhere():
         sent = pickle.dumps(sys.path) + cloudpickle.dumps(programs)
     finally:
         cloudpickle.unregister_pickle_by_value(pure)
-    environment = {**os.environ, "PYTHONHASHSEED": "7"} if _order.SEEDS_DIFFER else dict(os.environ)
+    environment = {**os.environ, "PYTHONHASHSEED": "7"} if set_order.SEEDS_DIFFER else dict(os.environ)
     command = [sys.executable, "-c", ELSEWHERE]
     done = subprocess.run(command, input=sent, env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
@@ -641,7 +642,7 @@ def test_a_constant_set_that_is_in_another_order_in_its_copy_is_followed():
     crowded = next(
         each
         for each in (frozenset((b, a)) for a in range(8) for b in range(8, 64, 8))
-        if list(each) != list(frozenset(list(each))) or not _order.keeps_order(each)
+        if list(each) != list(frozenset(list(each))) or not set_order.keeps_order(each)
     )
     namespace = {"__name__": "__main__", "crowded": crowded}
     exec("def go(): return list(crowded)\ndef has(n): return n in crowded", namespace)
@@ -1085,11 +1086,11 @@ NOT_UNDERSTOOD = """
 
 
 def test_every_instruction_of_this_python_is_known_or_listed():
-    from hypern import _flow
+    from hypern._verdict import flow
 
     for name, code in dis.opmap.items():
         if code < 256 and name not in SPECIAL and not name.startswith("INSTRUMENTED"):
-            known = name in _flow._Flow.steps or _opcodes.pops(name, 0) is not None
+            known = name in _flow._Flow.steps or opcodes.pops(name, 0) is not None
             assert known == (name not in NOT_UNDERSTOOD), name
 
 
@@ -1109,7 +1110,7 @@ class Nowhere:
 
 @pytest.mark.parametrize("module", ["argparse", "ast", "dataclasses", "inspect", "statistics", "textwrap", "typing"])
 def test_the_walk_keeps_step_with_the_stack(module):
-    from hypern import _flow
+    from hypern._verdict import flow
 
     path = __import__(module).__file__
     with open(path) as file:
@@ -1117,7 +1118,7 @@ def test_the_walk_keeps_step_with_the_stack(module):
     walked = 0
     for code in code_objects(whole):
         listed = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-        mine = _opcodes.instructions(code).values()
+        mine = opcodes.instructions(code).values()
         assert [step.name for step in mine] == [step.opname for step in listed]
         try:
             _flow.follow(code, Nowhere())

@@ -1,7 +1,8 @@
 """Drives ``map`` and ``run_parallel``: hands out chunks, collects results, adapts the size of what comes next.
 
 The caller's thread pulls items from the iterable, never further ahead than there is room for chunks (two for each
-worker), so an endless iterable ends with the first failure, and an isolated backend always has an encoded chunk waiting.
+worker), so an endless iterable ends with the first failure, and an isolated backend always has an encoded chunk
+waiting.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ class ChunkSize:
         return max(1, min(self._size, max(shared, least)))
 
 
-def drive(
-    make_batch: Callable[[], Batch], items: Iterable[Any], *, chunk_size: int, finish: bool
-) -> list[Any]:
+def drive(make_batch: Callable[[], Batch], items: Iterable[Any], *, chunk_size: int, finish: bool) -> list[Any]:
     """Run all items through a batch and return the results in the order of the items.
 
     Raises what a failing chunk raised as soon as it is known, and never runs what was not started then; with

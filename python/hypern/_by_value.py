@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import marshal
-import sys
 from collections import ChainMap
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cloudpickle
 
 from hypern._pickled import PROTOCOL, view_reduced
-from hypern._rebuilt import fill_function, import_module, make_cell, make_function
+from hypern._rebuilt import IMPORTABLE, fill_function, import_module, make_cell, make_function
 
 if TYPE_CHECKING:
     import pickle
@@ -74,9 +73,7 @@ class WholePickler(Pickler):
 
 def _is_standard(value: Any) -> bool:
     module: str | None = value.__name__ if type(value) is ModuleType else value.__module__
-    return module is not None and (
-        module.partition(".")[0] in sys.stdlib_module_names or module.startswith("hypern._")
-    )
+    return module is not None and module.partition(".")[0] in IMPORTABLE
 
 
 def dumps_whole(value: Any) -> bytes:

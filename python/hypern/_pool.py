@@ -82,7 +82,7 @@ def open_pool(settings: Settings) -> Pool:
 
 
 def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
-    from hypern import _auto  # Loaded by the first executor that needs it.
+    from hypern import _auto, _crossing  # Loaded by the first executor that needs them.
 
     if away == "interpreters" and why_no_interpreters():
         away = "processes"
@@ -90,11 +90,11 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
         _make_enter(settings),
         _leave,
         _log_failure,
-        task_error=_auto.task_error,
-        ship=_auto.ship,
-        encode=_auto.encode,
-        decode=_auto.decode,
-        decode_error=_auto.decode_error,
+        task_error=_crossing.task_error,
+        ship=_crossing.ship,
+        encode=_crossing.encode,
+        decode=_crossing.decode,
+        decode_error=_crossing.decode_error,
     )
     # An initializer has its effects where tasks share memory; those that leave depend on none.
     elsewhere = settings._replace(

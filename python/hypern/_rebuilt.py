@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: What a worker may import where nobody may notice: the standard library, and what rebuilds what is sent.
+IMPORTABLE = {*sys.stdlib_module_names, "cloudpickle", "hypern"}
+
+
 def find(module: str, qualname: str) -> Any:
     """Return what a module, imported where it is not yet, has under a name with dots."""
     found: Any = import_module(module)

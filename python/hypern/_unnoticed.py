@@ -1,13 +1,16 @@
 """A guest whose calls nobody may notice: where a caller could tell, it says so, and the call is made again at home.
 
-What it says is an answer of the kind RAISED whose payload is plain data, ``(lasting, reason)``: whether other calls of the
-same callable will end like that, and why in words that follow "it". A record of an exception is a pickle.
+What it says is an answer of the kind RAISED whose payload is plain data, ``(lasting, reason)``: whether other calls of
+the same callable will end like that, and why, in words that follow "it". The record of an exception is a pickle.
 """
 
 from __future__ import annotations
 
+from _operator import is_
+
 from hypern import _guest, _kind, _value_types, _wire
 from hypern._chunk import run_chunk
+from hypern._rebuilt import IMPORTABLE
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -27,31 +30,30 @@ class UnnoticedGuest(_guest.Guest):
 
     def __init__(self) -> None:
         super().__init__()
-        #: The functions of the last chunk of ``run_parallel``, and the bytes that they came as.
-        self._together: tuple[bytes, Any] = b"", ()
+        #: What travelled with each function that is kept here.
+        self._travelled: dict[int, _Travelled] = {}
+        #: The functions of the last chunk of ``run_parallel``: the bytes they came as, they, what travelled with them.
+        self._together: tuple[bytes, list[Any], _Travelled] = b"", [], _Travelled(())
 
-    def run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> _guest.Reply:
+    def run(self, kind: int, number: int, payload: Any, _: list[Any]) -> _guest.Reply:
         try:
-            reply = self._run_watched(kind, number, payload)
+            return self._run_watched(kind, number, payload)
         except BaseException as error:  # Of what is around the call.
-            reply = _stays(False, f"met a difficulty elsewhere: {_wire.describe(error)}")
+            return _stays(False, f"met a difficulty elsewhere: {_wire.describe(error)}")
         finally:
             _guest.flush()
-        return reply
 
     def _run_watched(self, kind: int, number: int, payload: Any) -> _guest.Reply:
-        codec = _wire.plain
-        assert codec is not None
         try:
             if kind == _kind.CALLS:
-                function, data = None, self._calls(payload)
+                function, (data, travelled) = None, self._calls(payload)
             else:
-                function = self.function(number)
+                function, travelled = self._kept(number)
                 data = _value_types.loads(payload) if payload else ((), None)
         except BaseException as error:
             return _stays(True, f"cannot be rebuilt elsewhere: {_wire.describe(error)}")
         args, kwargs = data if kind == _kind.CALL else ((), None)
-        watched = codec.watch(data)
+        watched = _watch(data)
         result: Any = None
         try:
             if kind != _kind.CALL:
@@ -60,20 +62,113 @@ class UnnoticedGuest(_guest.Guest):
                 result = function(*args, **kwargs) if kwargs else function(*args)
             reply = _encode_result(result)
         except _OF_THE_PLACE as error:
-            return _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
+            reply = _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
         except BaseException as error:
-            reply = _encode_error(error)
-        # The result lives until here: who refers to an argument by now is the caller's to see.
-        word = codec.look(watched) if watched is not None else ""
+            reply = _kind.RAISED, _guest.encode_error(error), []
+        # The result lives until here, so that a reference to an argument in it counts.
+        word = _look(watched)
         del result
+        if travelled.put_back():
+            return _stays(True, "changes a class or a function")
         return _stays(True, _WORDS[word]) if word else reply
 
-    def _calls(self, payload: Any) -> list[tuple[Any, ...]]:
+    def _kept(self, number: int) -> tuple[Any, _Travelled]:
+        function = self.function(number)
+        if number not in self._travelled:
+            # Of functions that were forgotten, too.
+            self._travelled = {known: self._travelled[known] for known in self._travelled if known in self.functions}
+            self._travelled[number] = _Travelled((function,))
+        return function, self._travelled[number]
+
+    def _calls(self, payload: Any) -> tuple[list[tuple[Any, ...]], _Travelled]:
         content, calls = _wire.loads(payload)
         if content != self._together[0]:
-            self._together = content, _wire.loads(content)
-        functions = self._together[1]
-        return [(functions[index], *rest) for index, *rest in _value_types.loads(calls)]
+            functions = _wire.loads(content)
+            self._together = content, functions, _Travelled(functions)
+        _, functions, travelled = self._together
+        return [(functions[index], *rest) for index, *rest in _value_types.loads(calls)], travelled
+
+
+class _Travelled:
+    """The namespaces of the program's functions and classes that came with a callable: a call must not change them."""
+
+    def __init__(self, callables: Any) -> None:
+        self._owners: list[tuple[Any, dict[str, Any], list[Any]]] = []
+        seen: set[int] = set()
+        rest = list(callables)
+        while rest:
+            value = rest.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, type):
+                if value.__module__.partition(".")[0] in IMPORTABLE:
+                    continue
+                rest += value.__bases__
+            elif type(value) is _FUNCTION:
+                rest += [value.__globals__.get(name) for name in _names(value.__code__)]
+                rest += [_contents(cell) for cell in value.__closure__ or ()]
+                rest += value.__defaults__ or ()
+            elif type(value) in (staticmethod, classmethod, property):
+                rest += [value.fget, value.fset, value.fdel] if type(value) is property else [value.__func__]
+                continue
+            elif type(value) is tuple:
+                rest += value
+                continue
+            elif hasattr(value, "func") and hasattr(value, "args"):  # A partial.
+                rest += [value.func, *value.args]
+                continue
+            else:
+                continue
+            namespace = dict(vars(value))
+            rest += namespace.values()
+            self._owners.append((value, namespace, [*namespace.values()]))
+
+    def put_back(self) -> bool:
+        """Tell whether a namespace has changed; then make it as it was."""
+        changed = False
+        for owner, before, values in self._owners:
+            now = vars(owner)
+            if len(now) == len(values) and all(map(is_, now.values(), values)):
+                continue
+            for name in {*now, *before}:
+                if name in _OF_PYTHON or now.get(name, _MISSING) is before.get(name, _MISSING):
+                    continue
+                changed = True
+                if name in before:
+                    setattr(owner, name, before[name])
+                else:
+                    delattr(owner, name)
+        return changed
+
+
+_FUNCTION: Any = type(lambda: None)
+_MISSING: Any = object()
+#: What the interpreter itself keeps in a class.
+_OF_PYTHON = frozenset(("__slotnames__", "__annotations_cache__", "__annotate_func__", "__weakref__", "__dict__"))
+
+
+def _names(code: Any) -> set[str]:
+    names = {*code.co_names}
+    for constant in code.co_consts:
+        if type(constant) is type(code):
+            names |= _names(constant)
+    return names
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # Empty.
+        return None
+
+
+def _watch(data: Any) -> Any:
+    return None if _wire.plain is None else _wire.plain.watch(data)
+
+
+def _look(watched: Any) -> str:
+    return "" if watched is None or _wire.plain is None else _wire.plain.look(watched)
 
 
 def _stays(lasting: bool, reason: str) -> _guest.Reply:
@@ -87,8 +182,3 @@ def _encode_result(result: Any) -> _guest.Reply:
         return _kind.RETURNED, _value_types.dumps(result), []
     except _value_types.NotPlain as refused:
         return _stays(True, f"returns {refused}, which is no plain data")
-
-
-def _encode_error(error: BaseException) -> _guest.Reply:
-    payload = _guest.encode_error(error)
-    return _kind.RAISED, payload, []

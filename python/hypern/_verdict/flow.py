@@ -13,8 +13,8 @@ import sys
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from hypern import _order
-from hypern._attribute import (
+from hypern._verdict import set_order
+from hypern._verdict.attribute import (
     check_attribute,
     check_dynamic,
     check_format,
@@ -23,13 +23,13 @@ from hypern._attribute import (
     check_time_format,
     check_written,
 )
-from hypern._opcodes import ATTR_SHIFT, IMPORT_SHIFT, NULL_ABOVE
-from hypern._stays import Stays
-from hypern._value import CLASS, MADE, NULL, SET, Slot, Value
-from hypern._walk import Box, Walk, keep, line_of
+from hypern._verdict.opcodes import ATTR_SHIFT, IMPORT_SHIFT, NULL_ABOVE
+from hypern._verdict.stays import Stays
+from hypern._verdict.value import CLASS, MADE, NULL, SET, Slot, Value
+from hypern._verdict.walk import Box, Walk, keep, line_of
 
 if TYPE_CHECKING:
-    from hypern._value import World
+    from hypern._verdict.value import World
 
 
 #: Builtins to whose result it makes no difference, if they are given nothing else, and methods of sets.
@@ -102,7 +102,7 @@ class _Flow(Walk):
             _check_inside(constant or ())
             self.push(Value("const", constant))
         else:
-            self.push(SET if kind is frozenset and not _order.keeps_order(constant) else None)
+            self.push(SET if kind is frozenset and not set_order.keeps_order(constant) else None)
 
     def load_common(self, arg: int) -> None:
         common = getattr(dis, "_common_constants", ())
@@ -115,7 +115,7 @@ class _Flow(Walk):
 
     def build_set(self, count: int) -> None:
         self.generic("BUILD_SET", count)
-        self.stack[-1] = SET if _order.SEEDS_DIFFER else None
+        self.stack[-1] = SET if set_order.SEEDS_DIFFER else None
 
     def return_value(self, _arg: int) -> None:
         value = self.pop()
@@ -153,7 +153,7 @@ class _Flow(Walk):
     def make_function(self, arg: int) -> None:
         code = self.stack[-1]
         self.generic("MAKE_FUNCTION", arg)
-        self.stack[-1] = _SET_MAKER if code is _SET_CODE and _order.SEEDS_DIFFER else MADE
+        self.stack[-1] = _SET_MAKER if code is _SET_CODE and set_order.SEEDS_DIFFER else MADE
 
     def set_function_attribute(self, arg: int) -> None:
         self.generic("SET_FUNCTION_ATTRIBUTE", arg)
@@ -192,7 +192,7 @@ class _Flow(Walk):
             self.note(name, name)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
-        if called and _order.SEEDS_DIFFER and name in ("keys", "items"):
+        if called and set_order.SEEDS_DIFFER and name in ("keys", "items"):
             return _VIEW_MAKER
         return CLASS if name == "__class__" else None
 
@@ -344,7 +344,7 @@ def _check_inside(constant: tuple[Any, ...]) -> None:
             check_text(each)
         elif type(each) is tuple:
             _check_inside(each)
-        elif type(each) is frozenset and not _order.keeps_order(each):
+        elif type(each) is frozenset and not set_order.keeps_order(each):
             keep(SET)
 
 

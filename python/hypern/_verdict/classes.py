@@ -10,14 +10,14 @@ import typing
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from hypern import _order, _stateless
-from hypern._refusal import foreign, unlisted
-from hypern._stays import Stays
-from hypern._value import CLASS, SELF, SET, Slot, Value
-from hypern._walk import keep
+from hypern._verdict import set_order, stateless
+from hypern._verdict.refusal import foreign, unlisted
+from hypern._verdict.stays import Stays
+from hypern._verdict.value import CLASS, SELF, SET, Slot, Value
+from hypern._verdict.walk import keep
 
 if TYPE_CHECKING:
-    from hypern._reach import Reach
+    from hypern._verdict.reach import Reach
 
 _METACLASSES = (type, abc.ABCMeta, enum.EnumType, type(typing.Protocol))
 #: Attributes of classes that only machinery reads, or that never change.
@@ -38,7 +38,7 @@ def admit_class(reach: Reach, cls: type, name: str) -> Slot:
     if id(cls) in reach.seen:
         return Value("known", cls)
     module = cls.__module__ if isinstance(cls.__module__, str) else ""
-    whose = _stateless.origin(module)
+    whose = stateless.origin(module)
     if whose == "standard" and "<locals>" not in cls.__qualname__:
         _admit_standard(reach, cls, module)
     elif module.partition(".")[0] == "hypern":
@@ -51,8 +51,8 @@ def admit_class(reach: Reach, cls: type, name: str) -> Slot:
 
 
 def _admit_standard(reach: Reach, cls: type, module: str) -> None:
-    found = _stateless.home(cls)
-    if _order.SEEDS_DIFFER and cls in (set, frozenset):
+    found = stateless.home(cls)
+    if set_order.SEEDS_DIFFER and cls in (set, frozenset):
         keep(SET)
     if found is None and module == "builtins" and not cls.__flags__ & HEAP:
         reach.seen[id(cls)] = cls  # A type without a public name, such as that of None.
@@ -60,7 +60,7 @@ def _admit_standard(reach: Reach, cls: type, module: str) -> None:
     if found is None:
         raise unlisted(module, cls.__qualname__)
     reach.seen[id(cls)] = cls
-    if not _stateless.is_original(*found, cls):
+    if not stateless.is_original(*found, cls):
         raise Stays(f"uses '{cls.__qualname__}', which somebody has replaced in '{found[0]}'", cls.__name__)
     reach.ask(found[0])
     if not cls.__flags__ & _IMMUTABLE:
@@ -68,7 +68,7 @@ def _admit_standard(reach: Reach, cls: type, module: str) -> None:
         for key, value in vars(cls).items():
             function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
             file = function.__code__.co_filename if isinstance(function, FunctionType) else "<frozen >"
-            foreign = not _stateless.is_standard_file(file) and not file.startswith("<")
+            foreign = not stateless.is_standard_file(file) and not file.startswith("<")
             if foreign or type(value).__module__.startswith("unittest."):
                 raise Stays(f"uses '{cls.__qualname__}', whose '{key}' somebody has replaced", key)
     if isinstance(cls, abc.ABCMeta):
@@ -138,10 +138,10 @@ def _check_register(reach: Reach, cls: type) -> None:
     """Refuse an abstract class with which somebody registered classes of their own."""
     register = _dump_abstract(cls)[0]
     reach.note("abstract")
-    reach.watch.probe(_stateless.abc_state, _stateless.abc_state())
+    reach.watch.probe(stateless.abc_state, stateless.abc_state())
     for reference in register:
         other = reference()
-        if other is not None and _stateless.origin(other.__module__) != "standard":
+        if other is not None and stateless.origin(other.__module__) != "standard":
             raise Stays(
                 f"uses the class '{cls.__name__}', with which '{other.__name__}' is registered",
                 cls.__name__,

@@ -9,16 +9,16 @@ import dis
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hypern import _order
-from hypern._opcodes import NULL_ABOVE, handlers, instructions, pops
-from hypern._stays import Stays
-from hypern._value import NULL, SET, Slot, Value, World
+from hypern._verdict import set_order
+from hypern._verdict.opcodes import NULL_ABOVE, handlers, instructions, pops
+from hypern._verdict.stays import Stays
+from hypern._verdict.value import NULL, SET, Slot, Value, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
-    from hypern._opcodes import Instruction
+    from hypern._verdict.opcodes import Instruction
 
 
 class Box:
@@ -74,7 +74,7 @@ def keep(value: Slot) -> None:
             name = value.it.__name__
             raise Stays(f"uses the module '{name}' as a value", name, "name what you need of it, as in module.function")
         if value.kind != "checked":
-            where = "differs between processes" if _order.SEEDS_DIFFER else "may be another one in a copy"
+            where = "differs between processes" if set_order.SEEDS_DIFFER else "may be another one in a copy"
             raise Stays(f"may depend on the order of a set, which {where}", "set", "sort it, or use a dict")
         raise Stays(f"passes '{value.it}' on, which must be followed where it is called", value.it, "call it directly")
 

@@ -8,8 +8,8 @@ import types
 from types import BuiltinFunctionType, MethodType
 from typing import Any
 
-from hypern import _stateless
-from hypern._stays import Stays
+from hypern._verdict import stateless
+from hypern._verdict.stays import Stays
 
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
 BUILTINS = {
@@ -42,7 +42,7 @@ def foreign(module: str, name: str) -> Stays:
 
 def unlisted(module: str, name: str) -> Stays:
     """Return the answer for a member of the standard library that is not listed."""
-    what, advice = _stateless.why_not(module)
+    what, advice = stateless.why_not(module)
     return Stays(f"uses '{module}.{name}', which {what}", f"{module}.{name}", advice)
 
 
@@ -73,7 +73,7 @@ def refusal(value: Any, how: str, name: str, advice: str) -> Stays:
         label = "weak reference"
     elif hasattr(kind, "__next__"):
         label = f"iterator ({label})"
-    elif _stateless.origin(kind.__module__) == "package":
+    elif stateless.origin(kind.__module__) == "package":
         return foreign(kind.__module__, name)
     elif callable(value):
         label = f"callable instance ({label})"

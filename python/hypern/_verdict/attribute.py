@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hypern._stays import Stays
+from hypern._verdict.stays import Stays
 
 if TYPE_CHECKING:
-    from hypern._value import Slot
+    from hypern._verdict.value import Slot
 
 #: Attributes that lead from a value to the code, the names or the frames around it.
 _LEADING_OUT = (

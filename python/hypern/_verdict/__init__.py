@@ -12,8 +12,8 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypern._capture import MISSING, contents
-from hypern._reach import Reach
-from hypern._stays import Stays
+from hypern._verdict.reach import Reach
+from hypern._verdict.stays import Stays
 
 if TYPE_CHECKING:
     from types import CodeType

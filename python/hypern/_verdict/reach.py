@@ -15,16 +15,16 @@ import types
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from hypern import _order, _stateless
-from hypern._attribute import check_attribute, check_text
 from hypern._capture import MISSING, Watch
-from hypern._class import HEAP, admit_class
-from hypern._flow import follow
-from hypern._refusal import BUILTINS, foreign, refusal, unlisted
-from hypern._stays import Stays
-from hypern._value import SET, Slot, Value
-from hypern._walk import keep
-from hypern._world import World
+from hypern._verdict import set_order, stateless
+from hypern._verdict.attribute import check_attribute, check_text
+from hypern._verdict.classes import HEAP, admit_class
+from hypern._verdict.flow import follow
+from hypern._verdict.refusal import BUILTINS, foreign, refusal, unlisted
+from hypern._verdict.stays import Stays
+from hypern._verdict.value import SET, Slot, Value
+from hypern._verdict.walk import keep
+from hypern._verdict.world import World
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, range, type(...), type(NotImplemented))
 #: Immutable values, besides a plain object, which is a sentinel.
@@ -148,13 +148,13 @@ class Reach:
         if issubclass(kind, ModuleType):
             return self.admit_module(value, name)
         if id(value) in self.seen:
-            return SET if kind is frozenset and not _order.keeps_order(value) else Value("known", value)
+            return SET if kind is frozenset and not set_order.keeps_order(value) else Value("known", value)
         if kind is tuple or kind is frozenset:
             self.seen[id(value)] = value
             inside = how.format(kind=kind.__name__) + ", which contains a {kind}"
             for each in value:
                 self.admit_inside(each, inside, name, advice)
-            return SET if kind is frozenset and not _order.keeps_order(value) else None
+            return SET if kind is frozenset and not set_order.keeps_order(value) else None
         return self.admit_other(value, how, name, advice)
 
     def admit_inside(self, value: Any, how: str, name: str, advice: str = _ARGUMENT) -> None:
@@ -165,12 +165,12 @@ class Reach:
         kind = type(value)
         self.seen[id(value)] = value
         inside = how.format(kind=kind.__name__) + ", which contains a {kind}"
-        if kind is object or _stateless.is_of(kind, *_VALUES):
+        if kind is object or stateless.is_of(kind, *_VALUES):
             zone = getattr(value, "tzinfo", None)
-            if zone is not None and not _stateless.is_of(type(zone), "datetime.timezone"):
+            if zone is not None and not stateless.is_of(type(zone), "datetime.timezone"):
                 raise Stays(f"{inside.format(kind='time zone')}", name, advice)
             return Value("known", value)
-        if _stateless.is_of(kind, "decimal.Decimal"):
+        if stateless.is_of(kind, "decimal.Decimal"):
             self.ask("decimal")
             return Value("known", value)
         if issubclass(kind, BuiltinFunctionType):
@@ -228,8 +228,8 @@ class Reach:
     def ask(self, module: str) -> None:
         """Watch the state of a module that its listed functions read; it must be as in a new interpreter."""
         states = {
-            "decimal": (_stateless.decimal_state, _stateless.decimal_state_at_first),
-            "csv": (_stateless.csv_state, _stateless.csv_state_at_first),
+            "decimal": (stateless.decimal_state, stateless.decimal_state_at_first),
+            "csv": (stateless.csv_state, stateless.csv_state_at_first),
         }
         if module in states:
             state, first = states[module]
@@ -253,12 +253,12 @@ class Reach:
             )
         code = function.__code__
         module = function.__module__ or ""
-        if _stateless.is_standard_file(code.co_filename):
+        if stateless.is_standard_file(code.co_filename):
             self.seen[key] = function
             self.admit_standard_function(function, name, of_class)
         elif module.partition(".")[0] == "hypern":
             raise Stays(f"uses '{name}' of hypern itself", name)
-        elif _stateless.is_package_file(code.co_filename) and module.partition(".")[0] != self.package:
+        elif stateless.is_package_file(code.co_filename) and module.partition(".")[0] != self.package:
             raise foreign(module, name)
         else:
             self.seen[key] = function
@@ -266,10 +266,10 @@ class Reach:
         return Value("known", function)
 
     def admit_standard_function(self, function: FunctionType, name: str, of_class: bool) -> None:
-        found = _stateless.home(function)
+        found = stateless.home(function)
         home = function.__globals__.get("__name__")
         code_name = function.__code__.co_name
-        if found is not None and _stateless.is_original(*found, function):
+        if found is not None and stateless.is_original(*found, function):
             self.admit_module(sys.modules[found[0]], name)
             self.watch.entry(vars(sys.modules[found[0]]), found[1], function)
             self.ask(found[0])
@@ -289,9 +289,9 @@ class Reach:
             module = function.__module__ or (owner.__name__ if owner is not None else "")
             if module == "builtins":
                 return self.builtin(function.__name__, function)
-            found = _stateless.home(function)
+            found = stateless.home(function)
             if found is None:
-                if _stateless.origin(module) == "standard":
+                if stateless.origin(module) == "standard":
                     raise unlisted(module, function.__name__)
                 raise foreign(module, name)
             self.ask(found[0])
@@ -317,14 +317,14 @@ class Reach:
 
     def builtin(self, name: str, value: Any) -> Slot:
         """Admit a builtin, by the name under which it is found among them."""
-        if not _stateless.lists("builtins", name):
+        if not stateless.lists("builtins", name):
             what, advice = BUILTINS.get(name, (f"uses '{name}', which is not free of effects", ""))
             raise Stays(what, name, advice)
-        if not _stateless.is_original("builtins", name, value):
+        if not stateless.is_original("builtins", name, value):
             raise Stays(f"uses '{name}', which somebody has replaced in the builtins", name)
         if name in _CHECKED:
             return Value("checked", name)
-        if _order.SEEDS_DIFFER and name in ("set", "frozenset"):
+        if set_order.SEEDS_DIFFER and name in ("set", "frozenset"):
             return Value("set type", value)
         return Value("known", value)
 
@@ -334,14 +334,14 @@ class Reach:
         label = module.__name__
         if type(module) is not ModuleType or sys.modules.get(label) is not module:
             raise Stays(f"uses the module '{label}', which was not made by an import", name)
-        whose = _stateless.origin(label)
+        whose = stateless.origin(label)
         if whose == "package" and label.partition(".")[0] != self.package:
             raise foreign(label, name)
         if label.partition(".")[0] == "hypern":
             raise Stays(f"uses the module '{label}' of hypern itself", name)
         if whose == "standard" and id(module) not in self.seen:
             self.seen[id(module)] = module
-            part = _stateless.patched_part(module) if _stateless.knows(label) else None
+            part = stateless.patched_part(module) if stateless.knows(label) else None
             if part is not None:
                 self.lasting = False  # It is not watched.
                 raise Stays(f"uses the module '{label}', whose '{part}' somebody has replaced", f"{label}.{part}")
@@ -353,13 +353,13 @@ class Reach:
         self.watch.entry(vars(module), name, value)
         if value is MISSING:
             raise Stays(f"reads '{label}.{name}', which the module does not have, or computes", f"{label}.{name}")
-        if _stateless.origin(label) != "standard":
+        if stateless.origin(label) != "standard":
             return self.admit(value, f"reads the {{kind}} '{label}.{name}'", f"{label}.{name}")
         if isinstance(value, ModuleType):
             return self.admit_module(value, name)
-        if not _stateless.lists(label, name):
+        if not stateless.lists(label, name):
             raise unlisted(label, name)
-        if not _stateless.is_original(label, name, value):
+        if not stateless.is_original(label, name, value):
             raise Stays(f"uses '{label}.{name}', which somebody has replaced", f"{label}.{name}", "")
         self.ask(label)
         if isinstance(value, type):

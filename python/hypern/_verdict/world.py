@@ -9,15 +9,15 @@ import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hypern import _stateless
-from hypern._attribute import check_attribute, check_spec
 from hypern._capture import MISSING, contents
-from hypern._refusal import BUILTINS
-from hypern._stays import Stays
-from hypern._value import CLASS, Slot, Value
+from hypern._verdict import stateless
+from hypern._verdict.attribute import check_attribute, check_spec
+from hypern._verdict.refusal import BUILTINS
+from hypern._verdict.stays import Stays
+from hypern._verdict.value import CLASS, Slot, Value
 
 if TYPE_CHECKING:
-    from hypern._reach import Reach
+    from hypern._verdict.reach import Reach
 
 _HARMLESS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__wrapped__", "__class__", "__call__"))
 #: Methods in which an instance that is immutable later is filled.
@@ -108,10 +108,10 @@ class World:
         return None
 
     def read_import(self, name: str, top: bool) -> Slot:
-        module = _stateless.load(name)
+        module = stateless.load(name)
         if module is None and name.partition(".")[0] in sys.stdlib_module_names and name in sys.modules:
             module = sys.modules[name]
-            if _stateless.origin(name) != "standard":
+            if stateless.origin(name) != "standard":
                 module = None
         if module is None:
             raise Stays(f"imports '{name}' when it runs", name, "import it at the top of the file")
@@ -128,7 +128,7 @@ class World:
     def check_call(self, callee: Any, arguments: list[Slot] | None) -> None:
         if (
             isinstance(callee, type)
-            and _stateless.is_of(callee, "random.Random")
+            and stateless.is_of(callee, "random.Random")
             and (not arguments or (arguments[0] is not None and arguments[0].it is None))
         ):
             raise Stays("makes a random.Random without a seed", "random.Random", "pass a seed")

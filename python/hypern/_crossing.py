@@ -1,0 +1,150 @@
+"""The caller's side of what crosses unnoticed, as ``_shipping`` is for explicit backends: by value, plain data only.
+
+Where something cannot, Elsewhere says so, and the call is made at home.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from hypern import _raised, _value_types, _wire, errors
+from hypern._by_value import dumps_whole
+from hypern._kind import CALL, CALLS
+from hypern._shipping import ship_path
+from hypern._verdict import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hypern import _core
+    from hypern._verdict import Verdict
+
+#: Callables whose form is remembered at most.
+MOST_SHIPPED = 256
+
+
+class Elsewhere(Exception):
+    """A call cannot be made elsewhere without being noticed; ``lasting``: no call of that callable can."""
+
+    def __init__(self, lasting: bool, reason: str) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
+        self.reason = reason
+
+
+def task_error(error: BaseException) -> BaseException:
+    """Return what a caller sees of what a task raised."""
+    return error if isinstance(error, Elsewhere) else errors.as_task_error(error)
+
+
+def decode(payload: Any, _buffers: list[Any]) -> Any:
+    """Return the result of a call. Raises Elsewhere where it would differ from what the callable returned."""
+    try:
+        return _value_types.loads(payload)
+    except ValueError as error:
+        raise Elsewhere(False, f"returned what {error}") from None
+
+
+def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
+    """Return what a call raised, an Elsewhere where its guest objects."""
+    told = _wire.plain.decode(payload) if _wire.plain is not None else NotImplemented
+    if told is not NotImplemented:
+        return Elsewhere(*told)
+    error = _raised.decode_whole_error(payload)
+    return Elsewhere(True, "raises what does not cross") if error is None else error
+
+
+def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, list[memoryview], _core.Shipment]:
+    """Encode a call or a chunk. Raises Elsewhere where something in it must stay."""
+    try:
+        if kind == CALLS:
+            return _encode_calls(data), [], ship_path()
+        if kind == CALL:
+            args, kwargs = data
+            if not args and not kwargs:
+                return b"", [], ship_path()
+        return _value_types.dumps(data), [], ship_path()
+    except _value_types.NotPlain as refused:
+        raise Elsewhere(False, f"is given {refused}, which may be shared or change") from None
+
+
+def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
+    numbers: dict[int, int] = {}
+    functions: list[Any] = []
+    rows: list[tuple[Any, ...]] = []
+    for call in calls:
+        function, *rest = without_partial(*call[:2], call[2] if len(call) > 2 else None)
+        number = numbers.setdefault(id(function), len(functions))
+        if number == len(functions):
+            functions.append(function)
+        rows.append((number, *rest) if rest[1] else (number, rest[0]))
+    payload, _ = _wire.dumps((dumps_whole(functions), _value_types.dumps(rows)))
+    return payload
+
+
+class _Shipped:
+    """A callable in the form that crosses, right as long as the verdict is the same object."""
+
+    __slots__ = ("function", "reference", "verdict")
+
+    def __init__(self, reference: Any, verdict: Verdict, function: _core.Shipment) -> None:
+        self.reference = reference
+        self.verdict = verdict
+        self.function = function
+
+
+_shipped: dict[int, _Shipped] = {}
+
+
+def ship(function: Any) -> _core.Shipment | None:
+    """Return a callable in the form that is sent once to each worker. Raises Elsewhere where it cannot cross."""
+    if function is None:
+        return None
+    from hypern._core import Shipment
+
+    verdict = judge(function)
+    known = _shipped.get(id(function))
+    if known is not None and known.verdict is verdict and known.reference() is function:
+        return known.function
+    try:
+        content = dumps_whole(function)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise Elsewhere(True, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
+    shipment = Shipment(_wire.KEPT + content)
+    key, shipped = id(function), _shipped
+    try:
+        reference = weakref.ref(function, lambda _: shipped.pop(key, None))
+    except TypeError:
+        return shipment
+    shipped[key] = _Shipped(reference, verdict, shipment)
+    while len(shipped) > MOST_SHIPPED:
+        shipped.pop(next(iter(shipped)), None)
+    return shipment
+
+
+def without_partial(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+) -> tuple[Any, tuple[Any, ...], dict[str, Any] | None]:
+    """Return a call with the arguments that a partial holds among the others, so that they are watched too."""
+    while type(function) is functools.partial:
+        args = (*function.args, *args)
+        kwargs = {**function.keywords, **(kwargs or {})} or None
+        function = function.func
+    return function, args, kwargs
+
+
+def holds_nothing_mutable(function: Any) -> bool:
+    """Tell whether a callable carries no arguments that a call may change."""
+    while type(function) is functools.partial:
+        if any(type(value) in (list, dict, set, bytearray, tuple) for value in _carried(function)):
+            return False
+        function = function.func
+    return True
+
+
+def _carried(function: functools.partial[Any]) -> tuple[Any, ...]:
+    return (*function.args, *function.keywords.values())
