@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hypern import _wire, errors
@@ -18,6 +19,7 @@ from hypern._auto_batch import AutoBatch
 from hypern._crossing import Elsewhere, encode, holds_nothing_mutable, ship, without_partial
 from hypern._kind import CALL, CALLS
 from hypern._route import Route, route, why_all_stay
+from hypern._stats import BackendStats, Stats
 from hypern._verdict import judge
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from hypern._future import Future
     from hypern._verdict import Verdict
 
-#: Callables that came back and are remembered at most.
-MOST_CAME_BACK = 1024
+#: Callables about which something is remembered at most.
+MOST_REMEMBERED = 1024
 
 _log = logging.getLogger("hypern")
 
@@ -47,6 +49,10 @@ class AutoPool:
         self._refused: str | None = None
         #: Callables that came back: by their verdicts, which are other objects when they have changed.
         self._came_back: dict[int, tuple[Verdict, str]] = {}
+        #: Callables that were found to be worth the trip, in the same form.
+        self._worth: dict[int, Verdict] = {}
+        #: Reasons why calls came back.
+        self._reasons: Counter[str] = Counter()
 
     # Where to
 
@@ -57,7 +63,7 @@ class AutoPool:
         verdict = judge(function)
         return verdict.leaves and id(verdict) not in self._came_back
 
-    def explain(self, function: Any, data: Any = None) -> Route:
+    def explain(self, function: Any, call: Any) -> Route:
         """Return where a call would run, and why."""
         if self._refused is not None:
             return Route("threads", self._refused)
@@ -67,12 +73,12 @@ class AutoPool:
         came_back = self._came_back.get(id(judge(function)))
         if came_back is not None:
             return found._replace(backend="threads", reason=f"was run elsewhere, and {came_back[1]}")
-        if data is not None:
-            try:
-                encode(CALL, function, data, True)
-                ship(function)
-            except Elsewhere as elsewhere:
-                return found._replace(backend="threads", reason=elsewhere.reason, advice="pass plain data")
+        function, *data = without_partial(function, *call)
+        try:
+            ship(function)
+            encode(CALL, function, data, True)
+        except Elsewhere as elsewhere:
+            return found._replace(backend="threads", reason=elsewhere.reason)
         return found
 
     def away(self) -> _core.Pool | None:
@@ -96,13 +102,23 @@ class AutoPool:
 
     def note(self, function: Any, back: BaseException) -> None:
         """Take note of why a call came back."""
+        self._reasons[str(back)] += 1
         if not isinstance(back, Elsewhere):
             self._refused = f"the pool of {self.backend} is broken: {_wire.describe(back)}"
         elif back.lasting and function is not None:
             verdict = judge(function)
             self._came_back[id(verdict)] = verdict, back.reason
-            while len(self._came_back) > MOST_CAME_BACK:
-                self._came_back.pop(next(iter(self._came_back)), None)
+            _bound(self._came_back)
+
+    def is_worth(self, function: Any) -> bool:
+        """Tell whether calls of a callable were found to be worth the trip, and may leave."""
+        return id(judge(function)) in self._worth and self.may_leave(function)
+
+    def note_worth(self, function: Any) -> None:
+        """Take note that calls of a callable are worth the trip."""
+        verdict = judge(function)
+        self._worth[id(verdict)] = verdict
+        _bound(self._worth)
 
     # Calls
 
@@ -129,6 +145,12 @@ class AutoPool:
         if kind != CALLS and not (self.may_leave(function) and holds_nothing_mutable(function)):
             return shared
         return AutoBatch(self, kind, function, shared)
+
+    def stats(self) -> Stats:
+        backends = {"threads": BackendStats(*self.shared.times())}
+        if self._away is not None:
+            backends[self.backend] = BackendStats(*self._away.times())
+        return Stats(backends, dict(self._reasons))
 
     # Life
 
@@ -160,6 +182,11 @@ class AutoPool:
 
     def pending(self) -> int:
         return sum(pool.pending() for pool in self._pools())
+
+
+def _bound(remembered: dict[int, Any]) -> None:
+    while len(remembered) > MOST_REMEMBERED:
+        remembered.pop(next(iter(remembered)), None)
 
 
 class _Errand:

@@ -9,7 +9,7 @@ from hypern._crossing import Elsewhere
 from hypern._kind import CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hypern import _core
     from hypern._auto import AutoPool
@@ -48,6 +48,8 @@ class AutoBatch:
 
     def push(self, index: int, items: Sequence[Any]) -> None:
         self._pushed.append(items)
+        if self._leaves is None and self._pool.opened() and all(map(self._pool.is_worth, self._functions(items))):
+            self._leave()
         if self._leaves and self._away is not None and self._all_may_leave(items):
             try:
                 self._away.push(index, items)
@@ -75,8 +77,11 @@ class AutoBatch:
         self._shared.cancel()
         self._pushed = []
 
+    def _functions(self, items: Sequence[Any]) -> Iterable[Any]:
+        return (self._function,) if self._kind != CALLS else (call[0] for call in items)
+
     def _all_may_leave(self, items: Sequence[Any]) -> bool:
-        return self._kind != CALLS or all(self._pool.may_leave(call[0]) for call in items)
+        return self._kind != CALLS or all(map(self._pool.may_leave, self._functions(items)))
 
     def _decide(self, done: list[Done]) -> None:
         """Decide by what has run here, or by its not having ended."""
@@ -90,6 +95,11 @@ class AutoBatch:
                 return
         if done and not self._pool.opened() and self._spent < BEFORE_OPENING:
             return
+        self._leave()
+        for function in self._functions(self._pushed[0]):
+            self._pool.note_worth(function)
+
+    def _leave(self) -> None:
         away = self._pool.away()
         self._leaves = away is not None
         if away is not None:

@@ -51,7 +51,8 @@ def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
     """Return what a call raised, an Elsewhere where its guest objects."""
     told = _wire.plain.decode(payload) if _wire.plain is not None else NotImplemented
     if told is not NotImplemented:
-        return Elsewhere(*told)
+        lasting, reason = told
+        return Elsewhere(lasting, reason)
     error = _raised.decode_whole_error(payload)
     return Elsewhere(True, "raises what does not cross") if error is None else error
 
@@ -68,6 +69,8 @@ def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, l
         return _value_types.dumps(data), [], ship_path()
     except _value_types.NotPlain as refused:
         raise Elsewhere(False, f"is given {refused}, which may be shared or change") from None
+    except Exception as error:
+        raise Elsewhere(False, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
 
 
 def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
@@ -75,11 +78,11 @@ def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
     functions: list[Any] = []
     rows: list[tuple[Any, ...]] = []
     for call in calls:
-        function, *rest = without_partial(*call[:2], call[2] if len(call) > 2 else None)
+        function, args, kwargs = without_partial(call[0], call[1], call[2] if len(call) > 2 else None)
         number = numbers.setdefault(id(function), len(functions))
         if number == len(functions):
             functions.append(function)
-        rows.append((number, *rest) if rest[1] else (number, rest[0]))
+        rows.append((number, args, kwargs) if kwargs else (number, args))
     payload, _ = _wire.dumps((dumps_whole(functions), _value_types.dumps(rows)))
     return payload
 

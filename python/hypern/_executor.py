@@ -16,6 +16,8 @@ from hypern._batch import drive
 from hypern._future import Future
 from hypern._in_place import InPlacePool
 from hypern._kind import CALLS, EACH, STAR
+from hypern._route import Route
+from hypern._stats import Stats
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,7 +49,9 @@ class BlockingExecutor(Executor):
     ``backend`` says where tasks run: ``"threads"`` in this interpreter, sharing its memory, in parallel on
     free-threaded builds and taking turns elsewhere; ``"interpreters"`` in one subinterpreter with a GIL of its own for
     each worker, in parallel on CPython 3.13 and newer with a GIL; ``"processes"`` in one child process for each worker,
-    in parallel everywhere. The last two pass arguments and results by value. ``"auto"`` means threads in this version.
+    in parallel everywhere. The last two pass arguments and results by value. ``"auto"`` decides for each call: it
+    leaves to ``"interpreters"``, or to ``"processes"`` before 3.13, where the program cannot tell, and runs on
+    ``"threads"`` otherwise, and always where threads are parallel; ``explain`` tells why.
 
     ``stack_size`` is the address space for the stack of each worker in bytes, 0 for 16 MiB or what
     ``threading.stack_size`` says. Workers are named ``{thread_name_prefix}-{number}``. ``initializer(*initargs)`` is
@@ -166,6 +170,18 @@ class BlockingExecutor(Executor):
         if len(iterables) == 1:
             return self._drive(EACH, callable, iterables[0], size)
         return self._drive(STAR, callable, zip(*iterables, strict=False), size)
+
+    def explain(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Route:
+        """Return where ``run_sync(callable, *args, **kwargs)`` would run, and why; nothing is run.
+
+        Guards that look at what a call did, and what a call costs, have their say only when it is made: they may bring
+        a call back to threads, which ``stats`` tells.
+        """
+        return _pool.explain(self._opened(), self._settings.backend, callable, (args, kwargs or None))
+
+    def stats(self) -> Stats:
+        """Return how many tasks each backend has run, for how long they waited and ran, and which came back why."""
+        return Stats({}, {}) if self._pool is None else _pool.stats(self._pool, self._settings.backend)
 
     def active_threads(self) -> int:
         """Return the number of workers that live, busy or not."""

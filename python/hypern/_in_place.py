@@ -10,6 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hypern._chunk import run_chunk
+from hypern._route import Route
+from hypern._stats import Stats
 from hypern.errors import as_task_error, refused
 
 if TYPE_CHECKING:
@@ -62,6 +64,12 @@ class InPlacePool:
 
     def pending(self) -> int:
         return 0
+
+    def explain(self, _function: Any, _call: Any) -> Route:
+        return Route("threads", "a worker runs it in place")
+
+    def stats(self) -> Stats:
+        return Stats({}, {})
 
     def is_open(self) -> bool:
         return self._open

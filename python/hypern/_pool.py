@@ -12,11 +12,13 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hypern import _child, _gil, _guest, _route, _shipping, _wire, errors
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
+from hypern._route import Route
+from hypern._stats import BackendStats, Stats
 
 if TYPE_CHECKING:
     from hypern import _auto, _core
@@ -125,6 +127,33 @@ def _open_core(settings: Settings, backend: str, face: Face, unnoticed: bool = F
     )
     _lifetime.add(pool)
     return pool
+
+
+def explain(pool: Pool, backend: str, function: Any, call: tuple[tuple[Any, ...], dict[str, Any] | None]) -> Route:
+    """Return where a pool runs a call, and why; ``backend`` is what its executor was asked for."""
+    deciding = _deciding(pool)
+    if deciding is not None:
+        return deciding.explain(function, call)
+    if backend == "auto":
+        return Route("threads", "threads run in parallel on this free-threaded Python")
+    return Route(backend, f"the executor was made with backend={backend!r}")
+
+
+def stats(pool: Pool, backend: str) -> Stats:
+    """Return what a pool has done so far."""
+    deciding = _deciding(pool)
+    if deciding is not None:
+        return deciding.stats()
+    return Stats({"threads" if backend == "auto" else backend: BackendStats(*cast("_core.Pool", pool).times())}, {})
+
+
+def _deciding(pool: Pool) -> _auto.AutoPool | InPlacePool | None:
+    """Return the pool if it decides for each call, None where it is one of the core, with one backend."""
+    if isinstance(pool, InPlacePool):
+        return pool
+    from hypern import _core
+
+    return None if isinstance(pool, _core.Pool) else pool
 
 
 def _make_enter(settings: Settings) -> Callable[[int], None]:

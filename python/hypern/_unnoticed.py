@@ -35,7 +35,8 @@ class UnnoticedGuest(_guest.Guest):
         #: The functions of the last chunk of ``run_parallel``: the bytes they came as, they, what travelled with them.
         self._together: tuple[bytes, list[Any], _Travelled] = b"", [], _Travelled(())
 
-    def run(self, kind: int, number: int, payload: Any, _: list[Any]) -> _guest.Reply:
+    def run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> _guest.Reply:
+        del buffers  # Nothing travels beside the payload.
         try:
             return self._run_watched(kind, number, payload)
         except BaseException as error:  # Of what is around the call.
@@ -44,14 +45,17 @@ class UnnoticedGuest(_guest.Guest):
             _guest.flush()
 
     def _run_watched(self, kind: int, number: int, payload: Any) -> _guest.Reply:
+        function: Any = None
         try:
             if kind == _kind.CALLS:
-                function, (data, travelled) = None, self._calls(payload)
+                data, travelled = self._calls(payload)
             else:
                 function, travelled = self._kept(number)
                 data = _value_types.loads(payload) if payload else ((), None)
         except BaseException as error:
             return _stays(True, f"cannot be rebuilt elsewhere: {_wire.describe(error)}")
+        args: Any
+        kwargs: Any
         args, kwargs = data if kind == _kind.CALL else ((), None)
         watched = _watch(data)
         result: Any = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from hypern._executor import MAX_THREADS, BlockingExecutor, Call, checked_count, checked_stack_size
+from hypern._route import Route
 
 __all__ = (
     "BlockingExecutor",
@@ -20,6 +21,7 @@ __all__ = (
     "blocking_map",
     "blocking_parallel",
     "blocking_run",
+    "explain",
     "get_default_executor",
     "set_default_executor",
 )
@@ -90,6 +92,11 @@ def blocking_parallel(tasks: Iterable[Call]) -> list[Any]:
     [8, 255]
     """
     return get_default_executor().run_parallel(tasks)
+
+
+def explain(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Route:
+    """Return where ``blocking_run(fn, *args, **kwargs)`` would run, and why; see ``BlockingExecutor.explain``."""
+    return get_default_executor().explain(fn, *args, **kwargs)
 
 
 @overload

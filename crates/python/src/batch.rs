@@ -103,7 +103,7 @@ impl Batch {
 
     fn run_here(&self, py: Python<'_>, index: usize, work: &Work) -> Letter {
         let _lineage = lineage::enter(self.core.id, lineage::current());
-        let _running = self.core.stats.start();
+        let _running = self.core.stats.start(Duration::ZERO);
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, work)))
             .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
@@ -141,7 +141,7 @@ impl Batch {
             return Ok(());
         }
         let reply = Reply::Batch(Arc::clone(&self.inbox), index);
-        let task = Task { work, reply, lineage: lineage::current() };
+        let task = Task::new(work, reply);
         let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
         match push(py, &self.core, task, limit)? {
             Pushed::Accepted(ticket) => {

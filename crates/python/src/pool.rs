@@ -132,7 +132,7 @@ impl Pool {
         }
         let work = prepare_call(py, core, function, args, kwargs, true)?;
         let promise = Arc::new(Promise::new());
-        let task = Task { work, reply: Reply::Promise(Arc::clone(&promise)), lineage: lineage::current() };
+        let task = Task::new(work, Reply::Promise(Arc::clone(&promise)));
         let look = core.backend.look();
         let mut unsent = Some(task);
         let mut ticket = None;
@@ -193,7 +193,7 @@ impl Pool {
             }
             Err(error) => return Err(error),
         };
-        let task = Task { work, reply: Reply::Future(future), lineage: lineage::current() };
+        let task = Task::new(work, Reply::Future(future));
         match push(py, core, task, if owner.is_some() { Limit::Passed } else { Limit::Heeded })? {
             Pushed::Accepted(ticket) => Ok(Some(Ticket { core: Arc::clone(core), ticket, owner })),
             Pushed::Refused(_) => Err(core.refusal(py)),
@@ -255,6 +255,13 @@ impl Pool {
     /// The number of tasks accepted and not started.
     fn pending(&self) -> usize {
         self.0.queue.pending()
+    }
+
+    /// What was done so far: the number of tasks that were started, the seconds that they waited in the queue, and the
+    /// seconds that those which have ended ran, all together.
+    fn times(&self) -> (u64, f64, f64) {
+        let (queued, ran) = self.0.stats.times();
+        (self.0.stats.started(), queued.as_secs_f64(), ran.as_secs_f64())
     }
 
     /// The number of tasks that run now.
@@ -405,7 +412,7 @@ fn in_place(
     if core.queue.is_closed() && core.lifecycle.live() == 0 {
         return Err(core.refusal(py));
     }
-    let _running = core.stats.start();
+    let _running = core.stats.start(Duration::ZERO);
     let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
     match call.run(py) {
         Ok(value) => Ok(value),

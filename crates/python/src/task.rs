@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use hypern_pool::{Mailbox, Promise};
 use pyo3::prelude::*;
@@ -10,7 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::buffer::Held;
 use crate::context::Context;
-use crate::lineage::Lineage;
+use crate::lineage::{self, Lineage};
 use crate::outcome::Outcome;
 
 /// Something that was pickled once and is sent at most once to each worker that needs it.
@@ -144,4 +145,13 @@ pub(crate) struct Task {
     pub(crate) reply: Reply,
     /// The lineage of the thread that made the task.
     pub(crate) lineage: Lineage,
+    /// When it was made, for the time that it waits.
+    pub(crate) made: Instant,
+}
+
+impl Task {
+    /// Makes a task on behalf of the current thread.
+    pub(crate) fn new(work: Work, reply: Reply) -> Self {
+        Self { work, reply, lineage: lineage::current(), made: Instant::now() }
+    }
 }

@@ -88,14 +88,14 @@ fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, O
         home.attach(|_| drop(task));
         return (Some(guest), None);
     }
-    let Task { work, reply, lineage } = task;
+    let Task { work, reply, lineage, made } = task;
     if let Reply::Future(future) = &reply
         && !home.attach(|py| start_future(py, future))
     {
         home.attach(|_| drop((work, reply)));
         return (Some(guest), None);
     }
-    let running = core.stats.start();
+    let running = core.stats.start(made.elapsed());
     let began = Instant::now();
     let (outcome, guest) = catch_unwind(AssertUnwindSafe(|| match &work {
         Work::Encoded(encoded) => guest.hand_over(encoded),

@@ -77,7 +77,7 @@ pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
 
 /// Runs one task; a future is settled at once, while attached.
 fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
-    let Task { work, reply, lineage } = task;
+    let Task { work, reply, lineage, made } = task;
     if reply.is_stopped() {
         return None;
     }
@@ -87,7 +87,7 @@ fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
     {
         return None;
     }
-    let running = core.stats.start();
+    let running = core.stats.start(made.elapsed());
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| run_here(py, &work)))
         .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
