@@ -9,6 +9,7 @@ That it was tried elsewhere did no harm: its effects were on copies.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ class AutoPool:
         #: Opened by the first call that may leave, under the lock.
         self._away: _core.Pool | None = None
         self._lock = threading.Lock()
+        #: Settings of the interpreter that the pool elsewhere began with.
+        self._settings: tuple[int, int] | None = None
         #: Why no pool could be opened.
         self._refused: str | None = None
         #: Callables that came back: by their verdicts, which are other objects when they have changed.
@@ -58,15 +61,21 @@ class AutoPool:
 
     def may_leave(self, function: Any) -> bool:
         """Tell whether calls of a callable may leave, as far as is known before one is made."""
-        if self._refused is not None or not self.shared.is_open() or why_all_stay() is not None:
+        if self._refused is not None or not self.shared.is_open() or self._why_all_stay() is not None:
             return False
         verdict = judge(function)
         return verdict.leaves and id(verdict) not in self._came_back
 
+    def _why_all_stay(self) -> str | None:
+        if self._settings is not None and self._settings != _interpreter_settings():
+            return "sys.setrecursionlimit or sys.set_int_max_str_digits was called since the pool elsewhere was opened"
+        return why_all_stay()
+
     def explain(self, function: Any, call: Any) -> Route:
         """Return where a call would run, and why."""
-        if self._refused is not None:
-            return Route("threads", self._refused)
+        reason = self._refused or self._why_all_stay()
+        if reason is not None:
+            return Route("threads", reason)
         found = route(function, self.backend)
         if found.backend == "threads":
             return found
@@ -91,6 +100,7 @@ class AutoPool:
 
     def _open(self) -> None:
         try:
+            self._settings = _interpreter_settings()
             self._away = self._open_away()
         except (OSError, RuntimeError, ValueError) as error:
             self._refused = f"no pool of {self.backend} can be opened: {_wire.describe(error)}"
@@ -182,6 +192,10 @@ class AutoPool:
 
     def pending(self) -> int:
         return sum(pool.pending() for pool in self._pools())
+
+
+def _interpreter_settings() -> tuple[int, int]:
+    return sys.getrecursionlimit(), sys.get_int_max_str_digits()
 
 
 def _bound(remembered: dict[int, Any]) -> None:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cloudpickle
 
 from hypern._pickled import PROTOCOL, view_reduced
-from hypern._rebuilt import IMPORTABLE, fill_function, import_module, make_cell, make_function
+from hypern._reached import Reached, is_standard
+from hypern._rebuilt import fill_function, fill_module, import_module, make_cell, make_function, make_module
 
 if TYPE_CHECKING:
     import pickle
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 _dispatch_table: Any = cloudpickle.Pickler.dispatch_table
@@ -60,26 +61,27 @@ class Pickler(cloudpickle.Pickler):
 class WholePickler(Pickler):
     """Sends everything of the program by value, so that a worker imports nothing but the standard library."""
 
+    def __init__(self, file: io.BytesIO, names: set[str]) -> None:
+        super().__init__(file, PROTOCOL)
+        #: What is read of modules.
+        self._names = names
+
     def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is FunctionType and not _is_standard(obj):
+        if type(obj) is FunctionType and not is_standard(obj.__module__):
             _, args, state, *_ = self._dynamic_function_reduce(obj)
             return make_function, args, state, None, None, fill_function
-        if isinstance(obj, type) and not _is_standard(obj):
+        if isinstance(obj, type) and not is_standard(obj.__module__):
             return cloudpickle.cloudpickle._dynamic_class_reduce(obj)
-        if type(obj) is ModuleType and not _is_standard(obj):
-            raise TypeError(f"the module {obj.__name__!r} would be imported in the worker")
+        if type(obj) is ModuleType and not is_standard(obj.__name__):
+            read = {name: value for name, value in vars(obj).items() if name in self._names}
+            return make_module, (obj.__name__,), read, None, None, fill_module
         return super().reducer_override(obj)
 
 
-def _is_standard(value: Any) -> bool:
-    module: str | None = value.__name__ if type(value) is ModuleType else value.__module__
-    return module is not None and module.partition(".")[0] in IMPORTABLE
-
-
-def dumps_whole(value: Any) -> bytes:
-    """Return ``value`` as a pickle that refers to nothing but the standard library."""
+def dumps_whole(value: Any, callables: Iterable[Any]) -> bytes:
+    """Return ``value``, which is made of callables, as a pickle that refers to nothing but the standard library."""
     file = io.BytesIO()
-    WholePickler(file, PROTOCOL).dump(value)
+    WholePickler(file, Reached(callables).names).dump(value)
     return file.getvalue()
 
 

@@ -9,11 +9,13 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle.cloudpickle
+
 from hypern import _raised, _value_types, _wire, errors
 from hypern._by_value import dumps_whole
 from hypern._kind import CALL, CALLS
 from hypern._shipping import ship_path
-from hypern._verdict import judge
+from hypern._verdict import judge, stateless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +44,18 @@ def task_error(error: BaseException) -> BaseException:
 def decode(payload: Any, _buffers: list[Any]) -> Any:
     """Return the result of a call. Raises Elsewhere where it would differ from what the callable returned."""
     try:
-        return _value_types.loads(payload)
+        return _value_types.loads(payload, _class_of_number)
     except ValueError as error:
         raise Elsewhere(False, f"returned what {error}") from None
+
+
+def _class_of_number(number: str) -> type:
+    """Return the class of this program that crossed by value under what cloudpickle calls it."""
+    classes: Any = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID
+    found: type | None = classes.get(number)
+    if found is None:
+        raise Elsewhere(False, "returned an instance of a class that is gone")
+    return found
 
 
 def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
@@ -66,11 +77,20 @@ def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, l
             args, kwargs = data
             if not args and not kwargs:
                 return b"", [], ship_path()
-        return _value_types.dumps(data), [], ship_path()
+        return _dumps(data), [], ship_path()
     except _value_types.NotPlain as refused:
         raise Elsewhere(False, f"is given {refused}, which may be shared or change") from None
+    except Elsewhere:
+        raise
     except Exception as error:
         raise Elsewhere(False, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
+
+
+def _dumps(data: Any) -> bytes:
+    payload = _value_types.dumps(data)
+    if b"decimal" in payload and stateless.decimal_state() != stateless.decimal_state_at_first():
+        raise Elsewhere(False, "is given decimals, and the context of decimals is not the one that Python begins with")
+    return payload
 
 
 def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
@@ -83,7 +103,7 @@ def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
         if number == len(functions):
             functions.append(function)
         rows.append((number, args, kwargs) if kwargs else (number, args))
-    payload, _ = _wire.dumps((dumps_whole(functions), _value_types.dumps(rows)))
+    payload, _ = _wire.dumps((dumps_whole(functions, functions), _dumps(rows)))
     return payload
 
 
@@ -112,7 +132,7 @@ def ship(function: Any) -> _core.Shipment | None:
     if known is not None and known.verdict is verdict and known.reference() is function:
         return known.function
     try:
-        content = dumps_whole(function)
+        content = dumps_whole(function, (function,))
     except KeyboardInterrupt:
         raise
     except BaseException as error:

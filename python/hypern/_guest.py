@@ -34,6 +34,7 @@ def begin(
     path: list[str],
     argv: list[str],
     recursion_limit: int,
+    int_max_str_digits: int,
     warning_filters: list[tuple[Any, ...]],
     initializer: bytes | None,
     unnoticed: bool,
@@ -47,6 +48,7 @@ def begin(
     sys.path[:] = path
     sys.argv[:] = argv
     sys.setrecursionlimit(recursion_limit)
+    sys.set_int_max_str_digits(int_max_str_digits)
     filters = [
         (action, message, getattr(builtins, category), module, line)
         for action, message, category, module, line in warning_filters

@@ -234,6 +234,7 @@ def _setup(settings: Settings, backend: str, unnoticed: bool) -> bytes:
         "path": path,
         "argv": argv,
         "recursion_limit": sys.getrecursionlimit(),
+        "int_max_str_digits": sys.get_int_max_str_digits(),
         # Those for built-in warnings, which a guest knows too.
         "warning_filters": [
             (action, message, category.__name__, module, line)

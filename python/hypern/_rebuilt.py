@@ -58,6 +58,16 @@ def fill_function(function: FunctionType, state: tuple[dict[str, Any], dict[str,
             setattr(function, name, value)
 
 
+def make_module(name: str) -> Any:
+    """Return a module that is known to nobody else."""
+    return type(sys)(name)
+
+
+def fill_module(module: Any, read: dict[str, Any]) -> None:
+    """Give a module what is read of it."""
+    vars(module).update(read)
+
+
 def rebuild_view(memory: Any, kind: Any, shape: Any) -> memoryview:
     """Return a view of the given format and shape."""
     view = memoryview(memory)

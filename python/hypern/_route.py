@@ -52,9 +52,6 @@ def why_all_stay() -> str | None:
 
 def route(function: Any, backend: str) -> Route:
     """Return where a callable runs that may leave to ``backend``, its arguments being plain data."""
-    reason = why_all_stay()
-    if reason is not None:
-        return Route("threads", reason)
     from hypern._verdict import judge  # Loaded where a call may leave.
 
     verdict = judge(function)

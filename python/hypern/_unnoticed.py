@@ -6,14 +6,16 @@ the same callable will end like that, and why, in words that follow "it". The re
 
 from __future__ import annotations
 
+import sys
 from _operator import is_
 
 from hypern import _guest, _kind, _value_types, _wire
 from hypern._chunk import run_chunk
-from hypern._rebuilt import IMPORTABLE
+from hypern._reached import Reached
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 #: What depends on the place: the depth of the stack, the memory, the modules that are there.
@@ -64,7 +66,7 @@ class UnnoticedGuest(_guest.Guest):
                 result = run_chunk(kind, function, data)
             else:
                 result = function(*args, **kwargs) if kwargs else function(*args)
-            reply = _encode_result(result)
+            reply = _encode_result(result, travelled)
         except _OF_THE_PLACE as error:
             reply = _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
         except BaseException as error:
@@ -96,37 +98,24 @@ class UnnoticedGuest(_guest.Guest):
 class _Travelled:
     """The namespaces of the program's functions and classes that came with a callable: a call must not change them."""
 
-    def __init__(self, callables: Any) -> None:
-        self._owners: list[tuple[Any, dict[str, Any], list[Any]]] = []
-        seen: set[int] = set()
-        rest = list(callables)
-        while rest:
-            value = rest.pop()
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            if isinstance(value, type):
-                if value.__module__.partition(".")[0] in IMPORTABLE:
-                    continue
-                rest += value.__bases__
-            elif type(value) is _FUNCTION:
-                rest += [value.__globals__.get(name) for name in _names(value.__code__)]
-                rest += [_contents(cell) for cell in value.__closure__ or ()]
-                rest += value.__defaults__ or ()
-            elif type(value) in (staticmethod, classmethod, property):
-                rest += [value.fget, value.fset, value.fdel] if type(value) is property else [value.__func__]
-                continue
-            elif type(value) is tuple:
-                rest += value
-                continue
-            elif hasattr(value, "func") and hasattr(value, "args"):  # A partial.
-                rest += [value.func, *value.args]
-                continue
-            else:
-                continue
-            namespace = dict(vars(value))
-            rest += namespace.values()
-            self._owners.append((value, namespace, [*namespace.values()]))
+    def __init__(self, callables: Iterable[Any]) -> None:
+        reached = Reached(callables)
+        self._owners = [(each, dict(vars(each)), [*vars(each).values()]) for each in reached.owners]
+        # Members of an enumeration are the same objects at both ends, by the class that both have.
+        self._instances = {id(each): each for each in reached.instances if not hasattr(type(each), "_member_map_")}
+
+    def class_number(self, value: Any) -> str | None:
+        """Return what cloudpickle calls a class that came by value, None for anything else.
+
+        Raises NotPlain for an object of the program that came with a callable: it is another one here.
+        """
+        if id(value) in self._instances:
+            raise _value_types.NotPlain(type(value))
+        cloudpickle: Any = sys.modules.get("cloudpickle.cloudpickle")
+        if cloudpickle is None or not isinstance(value, type):
+            return None
+        number: str | None = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.get(value)
+        return number
 
     def put_back(self) -> bool:
         """Tell whether a namespace has changed; then make it as it was."""
@@ -146,25 +135,9 @@ class _Travelled:
         return changed
 
 
-_FUNCTION: Any = type(lambda: None)
 _MISSING: Any = object()
 #: What the interpreter itself keeps in a class.
 _OF_PYTHON = frozenset(("__slotnames__", "__annotations_cache__", "__annotate_func__", "__weakref__", "__dict__"))
-
-
-def _names(code: Any) -> set[str]:
-    names = {*code.co_names}
-    for constant in code.co_consts:
-        if type(constant) is type(code):
-            names |= _names(constant)
-    return names
-
-
-def _contents(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # Empty.
-        return None
 
 
 def _watch(data: Any) -> Any:
@@ -179,10 +152,10 @@ def _stays(lasting: bool, reason: str) -> _guest.Reply:
     return _kind.RAISED, _wire.dumps((lasting, reason))[0], []
 
 
-def _encode_result(result: Any) -> _guest.Reply:
+def _encode_result(result: Any, travelled: _Travelled) -> _guest.Reply:
     if result is None:
         return _kind.RETURNED, b"", []
     try:
-        return _kind.RETURNED, _value_types.dumps(result), []
+        return _kind.RETURNED, _value_types.dumps(result, travelled.class_number), []
     except _value_types.NotPlain as refused:
         return _stays(True, f"returns {refused}, which is no plain data")

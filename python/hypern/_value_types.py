@@ -6,13 +6,14 @@ Everything else is refused, so that it stays where it is: what it refers to migh
 from __future__ import annotations
 
 import io
-from _pickle import Pickler
+from _pickle import Pickler, Unpickler
 from _pickle import loads as pickle_loads
 
 from hypern import _wire
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: Immutable, and equal to their copies in every way. By name, so that none is loaded for this.
@@ -51,9 +52,20 @@ class NotPlain(Exception):
 
 
 class _Pickler(Pickler):
+    """``persistent_id`` gives what stands for an object of the program that both ends have; None for anything else."""
+
+    def __init__(self, file: io.BytesIO, persistent_id: Callable[[Any], Any] = lambda _: None) -> None:
+        super().__init__(file, 5)
+        self.persistent_id = persistent_id
+
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
-        if kind in _PLAIN or (kind.__module__, kind.__qualname__) in VALUE_TYPES or _names_a_reducer(obj):
+        if (
+            kind in _PLAIN
+            or (kind.__module__, kind.__qualname__) in VALUE_TYPES
+            or _names_a_reducer(obj)
+            or (self.persistent_id(kind) is not None and not _reduces_itself(kind))
+        ):
             return NotImplemented
         raise NotPlain(kind)
 
@@ -66,22 +78,36 @@ def _names_a_reducer(obj: Any) -> bool:
     return (module, getattr(obj, "__qualname__", None)) in (("re", "_compile"), ("copyreg", "_reconstructor"))
 
 
-def dumps(value: Any) -> bytes:
+def _reduces_itself(kind: type) -> bool:
+    """Tell whether a class says itself how its instances are pickled."""
+    return any(
+        type(getattr(kind, hook, None)) is type(_reduces_itself)
+        for hook in ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs_ex__")
+    )
+
+
+def dumps(value: Any, persistent_id: Callable[[Any], Any] = lambda _: None) -> bytes:
     """Return ``value`` as bytes. Raises NotPlain where it, or something in it, must stay."""
     plain = _wire.plain
     if plain is not None and (payload := plain.encode(value)) is not None:
         return payload
     file = io.BytesIO()
-    _Pickler(file, 5).dump(value)
+    _Pickler(file, persistent_id).dump(value)
     payload = file.getvalue()
     if any(opcode in payload for opcode in _SETS):
         raise NotPlain(set)
     return payload
 
 
-def loads(payload: Any) -> Any:
+class _Unpickler(Unpickler):
+    def __init__(self, payload: Any, persistent_load: Callable[[Any], Any]) -> None:
+        super().__init__(io.BytesIO(payload))
+        self.persistent_load = persistent_load
+
+
+def loads(payload: Any, persistent_load: Callable[[Any], Any] | None = None) -> Any:
     """Return what ``dumps`` made bytes of. Raises ValueError where that would not be the same in every way."""
     plain = _wire.plain
     if plain is not None and (value := plain.decode_exactly(payload)) is not NotImplemented:
         return value
-    return pickle_loads(payload)
+    return pickle_loads(payload) if persistent_load is None else _Unpickler(payload, persistent_load).load()
