@@ -601,7 +601,7 @@ def has_an_inner_set(words):
 
 @pytest.fixture
 def other_seeds(monkeypatch):
-    monkeypatch.setattr(_order, "SEEDS_DIFFER", True)
+    monkeypatch.setattr(set_order, "SEEDS_DIFFER", True)
 
 
 ORDERED = [
@@ -1090,7 +1090,7 @@ def test_every_instruction_of_this_python_is_known_or_listed():
 
     for name, code in dis.opmap.items():
         if code < 256 and name not in SPECIAL and not name.startswith("INSTRUMENTED"):
-            known = name in _flow._Flow.steps or opcodes.pops(name, 0) is not None
+            known = name in flow._Flow.steps or opcodes.pops(name, 0) is not None
             assert known == (name not in NOT_UNDERSTOOD), name
 
 
@@ -1121,9 +1121,9 @@ def test_the_walk_keeps_step_with_the_stack(module):
         mine = opcodes.instructions(code).values()
         assert [step.name for step in mine] == [step.opname for step in listed]
         try:
-            _flow.follow(code, Nowhere())
+            flow.follow(code, Nowhere())
             walked += 1
-        except _flow.Stays as stays:
+        except flow.Stays as stays:
             assert "understood" not in stays.reason, stays
     assert walked
 

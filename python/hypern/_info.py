@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 import hypern
-from hypern import _executor, _gil, _pool
+from hypern import _executor, _gil, _pool, _route
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,11 @@ def _cores() -> dict[str, str]:
 
 
 def _defaults() -> dict[str, str]:
+    away = _route.away_backend()
     rows = {
         "workers": str(_executor.default_workers()),
         "stack of a worker": f"{_executor.checked_stack_size('stack_size', 0) / 2**20:g} MiB of address space",
-        'backend="auto" means': "threads",
+        'backend="auto" means': f"{away}, or threads where a program could tell" if away else "threads",
     }
     for name in ("HYPERN_BLOCKING_THREADS", "HYPERN_BLOCKING_STACK"):
         rows[name] = os.environ.get(name, "not set")
