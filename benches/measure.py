@@ -47,7 +47,7 @@ def options(description: str | None, *, rounds: int = 5) -> Options:
     """Read the command line. Backends default to all that `python -m hypern info` lists as available."""
     from hypern import _executor, _info
 
-    here = tuple(backend.name for backend in _info.backends() if backend.available)
+    here = (*(backend.name for backend in _info.backends() if backend.available), "auto")
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument(
         "--backend",

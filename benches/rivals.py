@@ -114,11 +114,8 @@ def hypern_name(backend: str) -> str:
 
 def parallel_backends(options: Options) -> dict[str, str]:
     """The backends under test where Python code of several tasks runs at once, with their row names."""
-    return {
-        backend.name: hypern_name(backend.name)
-        for backend in _info.backends()
-        if backend.parallel and backend.name in options.backends
-    }
+    parallel = {backend.name for backend in _info.backends() if backend.parallel} | {"auto"}
+    return {backend: hypern_name(backend) for backend in options.backends if backend in parallel}
 
 
 @contextmanager

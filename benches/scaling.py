@@ -48,7 +48,7 @@ def _report(report: measure.Report, kind: str, samples: dict[str, measure.Sample
             CPU_seconds=taken.cpu_seconds,
             CPU_x_serial=taken.cpu_seconds / serial.cpu_seconds,
         )
-    bounds = {"interpreters": 1.95} if kind == "loop" else {"interpreters": 1.7}
+    bounds = {"interpreters": 1.95, "auto": 1.8} if kind == "loop" else {"interpreters": 1.7}
     for backend, name in rivals.parallel_backends(options).items():
         bound = bounds.get(backend, 1.9 if kind == "loop" else None)
         if bound:

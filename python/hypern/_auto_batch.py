@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: How long a chunk whose cost nobody knows runs here before the rest leaves, in seconds.
 PATIENCE = 0.002
+#: A chunk that ran for less than this many seconds tells nothing about the cost of an item.
+CONCLUSIVE = 0.0002
 #: Seconds of work that an item must hold to be worth the trip, whatever it is.
 LEAST = {"interpreters": 1.5e-6, "processes": 3e-6}
 #: Work that is done here before a pool is opened elsewhere, in seconds: less than opening one takes.
@@ -89,9 +91,10 @@ class AutoBatch:
             if error is not None:
                 return
             self._spent += seconds
-            each = seconds / max(1, len(self._pushed[index]))
-            if each < LEAST[self._pool.backend]:
-                self._leaves = False if seconds > PATIENCE / 10 else None
+            if seconds < CONCLUSIVE:
+                return
+            if seconds < LEAST[self._pool.backend] * len(self._pushed[index]):
+                self._leaves = False
                 return
         if done and not self._pool.opened() and self._spent < BEFORE_OPENING:
             return
