@@ -24,7 +24,7 @@ from hypern import _core
 if _core.plain is None:
     pytest.skip("free-threaded builds have no such codec", allow_module_level=True)
 
-encode, decode, decode_exactly, watch, look = _core.plain
+encode, decode, decode_exactly, encode_exactly, watch, look = _core.plain
 
 LARGE = 64 * 1024
 
@@ -430,3 +430,23 @@ def test_a_set_that_would_be_iterated_in_another_order_is_refused_where_that_cou
         ValueError, decode_exactly, encode(shuffled)
     )
     assert same
+
+
+def test_who_keeps_a_tuple_with_something_mutable_in_it_is_seen():
+    assert watched([([1], "a")], lambda data: data[0]) == "kept"
+    assert watched([(1, (2, [3]))], lambda data: data[0][1]) == "kept"
+    shared = [1]
+    assert watched([shared, (shared,)], lambda data: data[1]) == "kept"
+    assert watched([((1, 2), "a")], lambda data: data[0]) == "nothing to watch"
+
+
+@pytest.mark.parametrize("value", [math.nan, [math.nan], [1.0, math.nan], [1.0] * 9 + [math.nan], complex(0, math.nan)])
+def test_a_nan_is_refused_where_it_would_be_told_from_its_copy(value):
+    assert encode(value) is not None
+    with pytest.raises(ValueError, match="NaN"):
+        encode_exactly({"a": value})
+
+
+def test_what_is_the_same_as_its_copy_is_encoded_the_same_way():
+    value = [1.5, [0.5] * 9, {"a": (1, 2j)}, math.inf]
+    assert encode_exactly(value) == encode(value)

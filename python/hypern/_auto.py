@@ -8,6 +8,7 @@ That it was tried elsewhere did no harm: its effects were on copies.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import sys
 import threading
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypern import _wire, errors
 from hypern._auto_batch import AutoBatch
-from hypern._crossing import Elsewhere, encode, holds_nothing_mutable, ship, without_partial
+from hypern._crossing import COMES_BACK, Elsewhere, encode, holds_nothing_mutable, ship, without_partial
+from hypern._in_place import InPlacePool
 from hypern._kind import CALL, CALLS
 from hypern._route import Route, route, why_all_stay
 from hypern._stats import BackendStats, Stats
@@ -39,17 +41,21 @@ _log = logging.getLogger("hypern")
 class AutoPool:
     """Has the outside of ``hypern._core.Pool``, and one more: ``explain``."""
 
-    def __init__(self, shared: _core.Pool, backend: str, open_away: Callable[[], _core.Pool]) -> None:
+    def __init__(
+        self, shared: _core.Pool, backend: str, open_away: Callable[[], _core.Pool], refused: str | None
+    ) -> None:
         self.shared = shared
         self.backend = backend
         self._open_away = open_away
         #: Opened by the first call that may leave, under the lock.
         self._away: _core.Pool | None = None
-        self._lock = threading.Lock()
+        #: A signal handler may come here while its thread holds it.
+        self._lock = threading.RLock()
+        self._opening = False
         #: Settings of the interpreter that the pool elsewhere began with.
         self._settings: tuple[int, int] | None = None
-        #: Why no pool could be opened.
-        self._refused: str | None = None
+        #: Why nothing leaves.
+        self._refused = refused
         #: Callables that came back: by their verdicts, which are other objects when they have changed.
         self._came_back: dict[int, tuple[Verdict, str]] = {}
         #: Callables that were found to be worth the trip, in the same form.
@@ -94,17 +100,27 @@ class AutoPool:
         """Return the pool elsewhere, opened if need be; None where none can be opened."""
         if self._away is None and self._refused is None:
             with self._lock:
-                if self._away is None and self._refused is None:
-                    self._open()
+                if self._away is None and self._refused is None and not self._opening:
+                    self._opening = True
+                    try:
+                        self._open()
+                    finally:
+                        self._opening = False
         return self._away
 
     def _open(self) -> None:
         try:
             self._settings = _interpreter_settings()
-            self._away = self._open_away()
+            away = self._open_away()
         except (OSError, RuntimeError, ValueError) as error:
-            self._refused = f"no pool of {self.backend} can be opened: {_wire.describe(error)}"
-            _log.warning("hypern: %s; all calls run in threads", self._refused)
+            if self._refused is None:
+                self._refused = f"no pool of {self.backend} can be opened: {_wire.describe(error)}"
+                if self.shared.is_open():
+                    _log.warning("hypern: %s; all calls run in threads", self._refused)
+            return
+        self._away = away
+        if self._refused is not None:  # Shut down meanwhile, by a signal handler.
+            away.close(False)
 
     def opened(self) -> bool:
         """Tell whether the pool elsewhere is there."""
@@ -113,9 +129,9 @@ class AutoPool:
     def note(self, function: Any, back: BaseException) -> None:
         """Take note of why a call came back."""
         self._reasons[str(back)] += 1
-        if not isinstance(back, Elsewhere):
-            self._refused = f"the pool of {self.backend} is broken: {_wire.describe(back)}"
-        elif back.lasting and function is not None:
+        if isinstance(back, errors.BrokenPool):
+            self._refused = self._refused or f"the pool of {self.backend} is broken: {_wire.describe(back)}"
+        elif isinstance(back, Elsewhere) and back.lasting and function is not None:
             verdict = judge(function)
             self._came_back[id(verdict)] = verdict, back.reason
             _bound(self._came_back)
@@ -136,8 +152,13 @@ class AutoPool:
         if not self.shared.is_current() and self.may_leave(function) and (away := self.away()) is not None:
             try:
                 return away.run(*without_partial(function, args, kwargs))
-            except (Elsewhere, errors.BrokenPool) as back:
+            except COMES_BACK as back:
                 self.note(function, back)
+            try:
+                return self.shared.run(function, args, kwargs)
+            except errors.ShutdownError:
+                # It was accepted before the pool was shut down.
+                return InPlacePool().run(function, args, kwargs)
         return self.shared.run(function, args, kwargs)
 
     def submit(
@@ -145,7 +166,12 @@ class AutoPool:
     ) -> _core.Ticket | None:
         if not self.shared.is_current() and self.may_leave(function) and (away := self.away()) is not None:
             errand = _Errand(self, future, function, args, kwargs)
-            return away.submit(errand, *without_partial(function, args, kwargs))  # type: ignore[arg-type]
+            try:
+                ticket = away.submit(errand, *without_partial(function, args, kwargs))  # type: ignore[arg-type]
+            except errors.BrokenPool as back:
+                self.note(function, back)
+            else:
+                return ticket or errand.ticket
         return self.shared.submit(future, function, args, kwargs)
 
     def batch(self, kind: int, function: Any) -> _core.Batch | AutoBatch:
@@ -199,12 +225,16 @@ def _interpreter_settings() -> tuple[int, int]:
 
 
 def _bound(remembered: dict[int, Any]) -> None:
-    while len(remembered) > MOST_REMEMBERED:
-        remembered.pop(next(iter(remembered)), None)
+    for oldest in list(remembered)[:-MOST_REMEMBERED]:
+        remembered.pop(oldest, None)
 
 
 class _Errand:
-    """Stands for a future while its call is elsewhere; makes the call here where that was in vain."""
+    """Stands for a future while its call is elsewhere, and makes the call at home where that was in vain.
+
+    A call that has started is made where it comes back, on the thread of a worker, as callbacks are: nothing that it
+    would have to wait for can wait for it.
+    """
 
     def __init__(
         self,
@@ -217,11 +247,13 @@ class _Errand:
         self._pool = pool
         self._future = future
         self._call = function, args, kwargs
+        self._context = contextvars.copy_context()
         self._started = False
+        #: Of the call at home, where it never left.
+        self.ticket: _core.Ticket | None = None
 
     def set_running_or_notify_cancel(self) -> bool:
-        if not self._started:
-            self._started = self._future.set_running_or_notify_cancel()
+        self._started = self._future.set_running_or_notify_cancel()
         return self._started
 
     def cancel(self) -> bool:
@@ -231,12 +263,17 @@ class _Errand:
         self._future.set_result(result)
 
     def set_exception(self, error: BaseException) -> None:
-        if not isinstance(error, (Elsewhere, errors.BrokenPool)):
+        if not isinstance(error, COMES_BACK):
             self._future.set_exception(error)
             return
-        self._pool.note(self._call[0], error)
+        function, args, kwargs = self._call
+        self._pool.note(function, error)
+        if not self._started:
+            self.ticket = self._pool.shared.submit(self._future, function, args, kwargs)
+            return
         try:
-            self._pool.shared.submit(self, *self._call)  # type: ignore[arg-type]
-        except RuntimeError as refused:
-            if self.set_running_or_notify_cancel():
-                self._future.set_exception(refused)
+            result = self._context.run(function, *args, **(kwargs or {}))
+        except BaseException as raised:
+            self._future.set_exception(raised)
+        else:
+            self._future.set_result(result)

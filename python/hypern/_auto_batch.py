@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hypern import errors
-from hypern._crossing import Elsewhere
+from hypern._crossing import COMES_BACK
+from hypern._in_place import InPlaceBatch
 from hypern._kind import CALLS
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class AutoBatch:
 
     Nobody knows what an item costs before one has run. So chunks run here, one at a time, until what they cost is
     known or ``PATIENCE`` is over.
+
+    Where a chunk comes back, it is run here, and with it all that ran elsewhere and come after it: one of those may
+    have missed what it changed. What ran here is never run again.
     """
 
     def __init__(self, pool: AutoPool, kind: int, function: Any, shared: _core.Batch) -> None:
@@ -40,67 +44,127 @@ class AutoBatch:
         self._away: _core.Batch | None = None
         #: None while nobody knows.
         self._leaves: bool | None = None
-        #: Everything that was pushed: where one chunk comes back, all are run again, in order.
-        self._pushed: list[Sequence[Any]] = []
-        #: Seconds that chunks have run here.
+        #: Chunks in flight, by the numbers under which the core knows them: index, items, whether it went elsewhere.
+        self._flight: dict[int, tuple[int, Sequence[Any], bool]] = {}
+        self._last = 0
+        #: Chunks that were done elsewhere while one that comes before them was still in flight there.
+        self._done_away: dict[int, Sequence[Any]] = {}
+        #: Seconds that chunks have run here while nobody knew.
         self._spent = 0.0
+        self._room = 1
 
     def room(self) -> int:
-        return self._away.room() if self._leaves and self._away is not None else 1
+        return self._room
 
     def push(self, index: int, items: Sequence[Any]) -> None:
-        self._pushed.append(items)
         if self._leaves is None and self._pool.opened() and all(map(self._pool.is_worth, self._functions(items))):
             self._leave()
-        if self._leaves and self._away is not None and self._all_may_leave(items):
+        if self._leaves and self._away is not None and self._may_leave(items):
             try:
-                self._away.push(index, items)
-            except (Elsewhere, errors.BrokenPool) as back:
-                self._pool.note(None, back)
-                if self._kind != CALLS:
-                    self._leaves = False
+                self._away.push(self._number(index, items, away=True), items)
+            except COMES_BACK as back:
+                self._flight.pop(self._last)
+                self._note(items, back)
             else:
                 return
-        self._shared.push(index, items)
+        self._push_here(index, items)
 
     def wait(self) -> list[Done]:
         if self._leaves is not None:
-            done = self._shared.wait()
-        else:
-            done = self._shared.wait(PATIENCE)
-            self._decide(done)
-        for _, _, _, error in done:
-            if isinstance(error, (Elsewhere, errors.BrokenPool)):
-                self._pool.note(self._function, error)
-                return self._all_again()
-        return done
+            return self._take(self._shared.wait())
+        letters = self._shared.wait(PATIENCE)
+        self._decide(letters)
+        return self._take(letters)
 
     def cancel(self) -> None:
         self._shared.cancel()
-        self._pushed = []
+        self._flight.clear()
+        self._done_away.clear()
+
+    def _number(self, index: int, items: Sequence[Any], *, away: bool) -> int:
+        self._last += 1
+        self._flight[self._last] = index, items, away
+        return self._last
+
+    def _push_here(self, index: int, items: Sequence[Any]) -> None:
+        self._shared.push(self._number(index, items, away=False), items)
+
+    def _take(self, letters: list[Done]) -> list[Done]:
+        """Return the chunks that are done; run again what came back, and what it may have changed."""
+        done: list[Done] = []
+        back: list[int] = []
+        for number, results, seconds, error in letters:
+            chunk = self._flight.pop(number, None)
+            if chunk is None:
+                continue  # It is run again here.
+            index, items, away = chunk
+            if away and isinstance(error, COMES_BACK):
+                self._note(items, error)
+                back.append(index)
+                self._done_away[index] = items
+                continue
+            if away:
+                self._done_away[index] = items
+            done.append((index, results, seconds, error))
+        if back:
+            return [*(each for each in done if each[0] < min(back)), *self._again(min(back), done)]
+        before = min((index for index, _, away in self._flight.values() if away), default=None)
+        self._done_away = {
+            index: items for index, items in self._done_away.items() if before is not None and index > before
+        }
+        return done
+
+    def _again(self, first: int, done: list[Done]) -> list[Done]:
+        again = {index: items for index, items in self._done_away.items() if index >= first}
+        for number, (index, items, away) in list(self._flight.items()):
+            if away and index >= first:
+                again[index] = items
+                del self._flight[number]
+        self._done_away = {index: items for index, items in self._done_away.items() if index < first}
+        kept = [each for each in done if each[0] >= first and each[0] not in again]
+        if self._kind != CALLS:
+            self._leaves, self._room = False, self._shared.room()
+        for index in sorted(again):
+            try:
+                self._push_here(index, again[index])
+            except errors.ShutdownError:
+                # It was accepted before the pool was shut down.
+                in_place = InPlaceBatch(self._kind, self._function)
+                in_place.push(index, again[index])
+                self._flight.pop(self._last)
+                kept += in_place.wait()
+                del again[index]
+        while any(index in again for index, _, _ in self._flight.values()):
+            kept += self._take(self._shared.wait())
+        return kept
 
     def _functions(self, items: Sequence[Any]) -> Iterable[Any]:
         return (self._function,) if self._kind != CALLS else (call[0] for call in items)
 
-    def _all_may_leave(self, items: Sequence[Any]) -> bool:
+    def _may_leave(self, items: Sequence[Any]) -> bool:
         return self._kind != CALLS or all(map(self._pool.may_leave, self._functions(items)))
 
-    def _decide(self, done: list[Done]) -> None:
+    def _note(self, items: Sequence[Any], back: BaseException) -> None:
+        functions = {id(function): function for function in self._functions(items)}
+        # Of several functions nobody knows which it was.
+        self._pool.note(functions.popitem()[1] if len(functions) == 1 else None, back)
+
+    def _decide(self, letters: list[Done]) -> None:
         """Decide by what has run here, or by its not having ended."""
-        for index, _, seconds, error in done:
-            if error is not None:
-                return
+        for number, _, seconds, error in letters:
             self._spent += seconds
-            if seconds < CONCLUSIVE:
+            if error is not None or seconds < CONCLUSIVE:
                 return
-            if seconds < LEAST[self._pool.backend] * len(self._pushed[index]):
+            if seconds < LEAST[self._pool.backend] * len(self._flight[number][1]):
                 self._leaves = False
                 return
-        if done and not self._pool.opened() and self._spent < BEFORE_OPENING:
+        if letters and not self._pool.opened() and self._spent < BEFORE_OPENING:
             return
         self._leave()
-        for function in self._functions(self._pushed[0]):
-            self._pool.note_worth(function)
+        if self._leaves:
+            for _, items, _ in list(self._flight.values()):
+                for function in self._functions(items):
+                    self._pool.note_worth(function)
 
     def _leave(self) -> None:
         away = self._pool.away()
@@ -108,18 +172,8 @@ class AutoBatch:
         if away is not None:
             try:
                 self._away = self._shared.beside(away)
-            except Elsewhere as elsewhere:
-                self._pool.note(self._function, elsewhere)
+            except COMES_BACK as back:
+                self._pool.note(self._function, back)
                 self._leaves = False
-
-    def _all_again(self) -> list[Done]:
-        """Run everything here that was pushed, in order: what ran elsewhere may have missed what an earlier one did."""
-        self._shared.cancel()
-        self._shared, self._away, self._leaves = self._pool.shared.batch(self._kind, self._function), None, False
-        done: list[Done] = []
-        for index, items in enumerate(self._pushed):
-            self._shared.push(index, items)
-            done += self._shared.wait()
-            if done[-1][3] is not None and self._kind != CALLS:
-                break
-        return done
+            else:
+                self._room = self._away.room()

@@ -112,6 +112,8 @@ def drive(make_batch: Callable[[], Batch], items: Iterable[Any], *, chunk_size: 
                 if error is not None:
                     failures[index] = error
                     continue
+                # A chunk may be reported twice: what counts is how it went last.
+                failures.pop(index, None)
                 results[index] = values or []
                 size.learn(len(results[index]), seconds)
             if failures and not finish:

@@ -36,6 +36,10 @@ class Elsewhere(Exception):
         self.reason = reason
 
 
+#: Why a call is made here after all. A worker elsewhere that died did no harm: its call had no effect outside.
+COMES_BACK = (Elsewhere, errors.BrokenPool, errors.WorkerCrashed)
+
+
 def task_error(error: BaseException) -> BaseException:
     """Return what a caller sees of what a task raised."""
     return error if isinstance(error, Elsewhere) else errors.as_task_error(error)
@@ -80,14 +84,14 @@ def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, l
         return _dumps(data), [], ship_path()
     except _value_types.NotPlain as refused:
         raise Elsewhere(False, f"is given {refused}, which may be shared or change") from None
-    except Elsewhere:
+    except (Elsewhere, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # Whatever foreign objects do.
         raise Elsewhere(False, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
 
 
 def _dumps(data: Any) -> bytes:
-    payload = _value_types.dumps(data)
+    payload = _value_types.dumps(data, exactly=True)
     if b"decimal" in payload and stateless.decimal_state() != stateless.decimal_state_at_first():
         raise Elsewhere(False, "is given decimals, and the context of decimals is not the one that Python begins with")
     return payload
@@ -138,14 +142,17 @@ def ship(function: Any) -> _core.Shipment | None:
     except BaseException as error:
         raise Elsewhere(True, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
     shipment = Shipment(_wire.KEPT + content)
+    if type(function) is functools.partial:
+        # The verdict is on the function inside, and knows nothing of the rest.
+        return shipment
     key, shipped = id(function), _shipped
     try:
         reference = weakref.ref(function, lambda _: shipped.pop(key, None))
     except TypeError:
         return shipment
     shipped[key] = _Shipped(reference, verdict, shipment)
-    while len(shipped) > MOST_SHIPPED:
-        shipped.pop(next(iter(shipped)), None)
+    for oldest in list(shipped)[:-MOST_SHIPPED]:
+        shipped.pop(oldest, None)
     return shipment
 
 

@@ -88,6 +88,10 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
 
     if away == "interpreters" and why_no_interpreters():
         away = "processes"
+    # Now and not by the first call that leaves: a fork beside it would leave locks of imports in the child.
+    _LAUNCH[away]()
+    if away == "interpreters":
+        _prepare_for_interpreters()
     face = Face(
         _make_enter(settings),
         _leave,
@@ -98,12 +102,11 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
         decode=_crossing.decode,
         decode_error=_crossing.decode_error,
     )
-    # An initializer has its effects where tasks share memory; those that leave depend on none.
-    elsewhere = settings._replace(
-        initializer=None, initargs=(), thread_name_prefix=f"{settings.thread_name_prefix}-away"
-    )
+    elsewhere = settings._replace(thread_name_prefix=f"{settings.thread_name_prefix}-away")
     shared = _open_core(settings, "threads", face)
-    return _auto.AutoPool(shared, away, lambda: _open_core(elsewhere, away, face, unnoticed=True))
+    # What an initializer does to this interpreter is not done elsewhere.
+    refused = "the executor has an initializer" if settings.initializer is not None else None
+    return _auto.AutoPool(shared, away, lambda: _open_core(elsewhere, away, face, unnoticed=True), refused)
 
 
 def _open_core(settings: Settings, backend: str, face: Face, unnoticed: bool = False) -> _core.Pool:

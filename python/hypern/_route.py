@@ -32,10 +32,10 @@ class Route(NamedTuple):
 
 
 def away_backend() -> str | None:
-    """Return the backend that calls leave to, None where threads are parallel themselves."""
-    if _gil.is_free_threaded_build() and not _gil.is_enabled():
+    """Return the backend that calls leave to; None on free-threaded builds, whose threads are parallel themselves."""
+    if _gil.is_free_threaded_build():
         return None
-    return "interpreters" if sys.version_info >= (3, 13) and not _gil.is_free_threaded_build() else "processes"
+    return "interpreters" if sys.version_info >= (3, 13) else "processes"
 
 
 def why_all_stay() -> str | None:

@@ -164,9 +164,9 @@ def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
     reference = weakref.ref(function, lambda _: shipped.pop(key, None))
     entry = _Shipped(reference, Shipment(content), content, captured)
     shipped[key] = entry
-    while len(shipped) > MOST_SHIPPED:
-        # A function that captured itself never goes by itself.
-        shipped.pop(next(iter(shipped)), None)
+    # A function that captured itself never goes by itself.
+    for oldest in list(shipped)[:-MOST_SHIPPED]:
+        shipped.pop(oldest, None)
     return entry.function
 
 

@@ -48,19 +48,22 @@ class UnnoticedGuest(_guest.Guest):
 
     def _run_watched(self, kind: int, number: int, payload: Any) -> _guest.Reply:
         function: Any = None
+        data: Any = ((), None)
         try:
             if kind == _kind.CALLS:
                 data, travelled = self._calls(payload)
             else:
                 function, travelled = self._kept(number)
-                data = _value_types.loads(payload) if payload else ((), None)
         except BaseException as error:
             return _stays(True, f"cannot be rebuilt elsewhere: {_wire.describe(error)}")
+        if kind != _kind.CALLS and payload:
+            data = _value_types.loads(payload)
         args: Any
         kwargs: Any
         args, kwargs = data if kind == _kind.CALL else ((), None)
         watched = _watch(data)
         result: Any = None
+        word = ""
         try:
             if kind != _kind.CALL:
                 result = run_chunk(kind, function, data)
@@ -71,8 +74,11 @@ class UnnoticedGuest(_guest.Guest):
             reply = _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
         except BaseException as error:
             reply = _kind.RAISED, _guest.encode_error(error), []
-        # The result lives until here, so that a reference to an argument in it counts.
-        word = _look(watched)
+            _forget_frames(error)
+            # The exception lives: a reference to an argument in it counts.
+            word = _look(watched)
+        # So does the result.
+        word = word or _look(watched)
         del result
         if travelled.put_back():
             return _stays(True, "changes a class or a function")
@@ -138,6 +144,18 @@ class _Travelled:
 _MISSING: Any = object()
 #: What the interpreter itself keeps in a class.
 _OF_PYTHON = frozenset(("__slotnames__", "__annotations_cache__", "__annotate_func__", "__weakref__", "__dict__"))
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let go of the frames of an exception and of those behind it, which refer to arguments too."""
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        each = rest.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            rest += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
 def _watch(data: Any) -> Any:

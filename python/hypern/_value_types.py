@@ -6,6 +6,7 @@ Everything else is refused, so that it stays where it is: what it refers to migh
 from __future__ import annotations
 
 import io
+import sys
 from _pickle import Pickler, Unpickler
 from _pickle import loads as pickle_loads
 
@@ -62,7 +63,7 @@ class _Pickler(Pickler):
         kind = type(obj)
         if (
             kind in _PLAIN
-            or (kind.__module__, kind.__qualname__) in VALUE_TYPES
+            or _is_value_type(kind)
             or _names_a_reducer(obj)
             or (self.persistent_id(kind) is not None and not _reduces_itself(kind))
         ):
@@ -70,12 +71,19 @@ class _Pickler(Pickler):
         raise NotPlain(kind)
 
 
+def _is_value_type(kind: Any) -> bool:
+    """Tell whether a class is a value type, and not one that says so."""
+    module, name = kind.__module__, kind.__qualname__
+    return (module, name) in VALUE_TYPES and getattr(sys.modules.get(module), name, kind) is kind
+
+
 def _names_a_reducer(obj: Any) -> bool:
     """Tell whether an object is what a pickle of a value type calls: its type, or a function beside it."""
-    module = getattr(obj, "__module__", None)
-    if isinstance(obj, type):
-        return obj in _PLAIN or (module, obj.__qualname__) in VALUE_TYPES
-    return (module, getattr(obj, "__qualname__", None)) in (("re", "_compile"), ("copyreg", "_reconstructor"))
+    if type(obj) is type:
+        return obj in _PLAIN or _is_value_type(obj)
+    if type(obj) is type(_names_a_reducer):
+        return (obj.__module__, obj.__qualname__) in (("re", "_compile"), ("copyreg", "_reconstructor"))
+    return False
 
 
 def _reduces_itself(kind: type) -> bool:
@@ -86,11 +94,16 @@ def _reduces_itself(kind: type) -> bool:
     )
 
 
-def dumps(value: Any, persistent_id: Callable[[Any], Any] = lambda _: None) -> bytes:
-    """Return ``value`` as bytes. Raises NotPlain where it, or something in it, must stay."""
+def dumps(value: Any, persistent_id: Callable[[Any], Any] = lambda _: None, *, exactly: bool = False) -> bytes:
+    """Return ``value`` as bytes. Raises NotPlain where it, or something in it, must stay.
+
+    With ``exactly``, raise ValueError for a NaN, which is found in a container by its identity.
+    """
     plain = _wire.plain
-    if plain is not None and (payload := plain.encode(value)) is not None:
-        return payload
+    if plain is not None:
+        payload = plain.encode_exactly(value) if exactly else plain.encode(value)
+        if payload is not None:
+            return payload
     file = io.BytesIO()
     _Pickler(file, persistent_id).dump(value)
     payload = file.getvalue()

@@ -17,21 +17,17 @@ KEPT, FRESH, NAMED = b"\0", b"\1", b"\2"
 class PlainCodec:
     """The functions of the core for plain data; see ``crates/python/src/plain.rs``."""
 
-    __slots__ = ("decode", "decode_exactly", "encode", "look", "watch")
+    __slots__ = ("decode", "decode_exactly", "encode", "encode_exactly", "look", "watch")
 
-    def __init__(
-        self,
-        encode: Callable[[Any], bytes | None],
-        decode: Callable[[Any], Any],
-        decode_exactly: Callable[[Any], Any],
-        watch: Callable[[Any], list[Any] | None],
-        look: Callable[[list[Any]], str],
-    ) -> None:
-        self.encode = encode
-        self.decode = decode
-        self.decode_exactly = decode_exactly
-        self.watch = watch
-        self.look = look
+    encode: Callable[[Any], bytes | None]
+    decode: Callable[[Any], Any]
+    decode_exactly: Callable[[Any], Any]
+    encode_exactly: Callable[[Any], bytes | None]
+    watch: Callable[[Any], list[Any] | None]
+    look: Callable[[list[Any]], str]
+
+    def __init__(self, functions: tuple[Any, ...]) -> None:
+        self.encode, self.decode, self.decode_exactly, self.encode_exactly, self.watch, self.look = functions
 
 
 #: None until the core is there, and on free-threaded builds.
@@ -41,7 +37,7 @@ plain: PlainCodec | None = None
 def use_plain(functions: tuple[Any, ...] | None) -> None:
     """Use the codec of the core (``hypern._core.plain``) from now on; the other end must have it too."""
     global plain
-    plain = None if functions is None else PlainCodec(*functions)
+    plain = None if functions is None else PlainCodec(functions)
 
 
 def dumps(value: Any) -> tuple[bytes, list[memoryview]]:

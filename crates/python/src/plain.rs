@@ -18,7 +18,7 @@ use crate::watch;
 
 /// Containers inside each other at most; what is nested deeper is pickle's, which can tell how deep is too deep.
 pub(crate) const DEEPEST: usize = 100;
-/// `bytes` and `bytearray` from this size on are pickle's, which leaves them where they lie. `LARGE` of `_wire.py`.
+/// `bytes` and `bytearray` from this size on are pickle's, which leaves them where they lie. `LARGE` of `_pickled.py`.
 const LARGE: usize = 64 * 1024;
 
 /// What a function is made from.
@@ -39,7 +39,7 @@ impl Definition {
 }
 
 /// What `functions` makes, in its order.
-static DEFINITIONS: [Definition; 5] = [
+static DEFINITIONS: [Definition; 6] = [
     Definition::new(
         c"encode",
         encode,
@@ -54,6 +54,11 @@ static DEFINITIONS: [Definition; 5] = [
         c"decode_exactly",
         decode_exactly,
         c"Like decode; raise ValueError where a set would be iterated in another order than at the other end.",
+    ),
+    Definition::new(
+        c"encode_exactly",
+        encode_exactly,
+        c"Like encode; raise ValueError for what is not the same as its copy: a NaN, which is found by identity alone.",
     ),
     Definition::new(
         c"watch",
@@ -97,14 +102,27 @@ pub(crate) fn codec(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 unsafe extern "C" fn encode(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
-    let mut encoder = Encoder::default();
-    // SAFETY: the interpreter calls this attached, with a live object; the bytes are those of a slice.
+    // SAFETY: the interpreter calls this attached, with a live object.
+    unsafe { encode_as(object, false) }
+}
+
+unsafe extern "C" fn encode_exactly(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the interpreter calls this attached, with a live object.
+    unsafe { encode_as(object, true) }
+}
+
+/// # Safety
+/// The thread must be attached and the object live.
+unsafe fn encode_as(object: *mut PyObject, exactly: bool) -> *mut PyObject {
+    let mut encoder = Encoder::new(exactly);
+    // SAFETY: by the caller's word; the bytes are those of a slice.
     unsafe {
         match encoder.put(object, 0) {
             Ok(()) => {
                 let bytes = encoder.writer.bytes();
                 ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as Py_ssize_t)
             }
+            Err(Refused) if encoder.met_nan => fail(Malformed("a NaN is not the same as its copy")),
             Err(Refused) => ffi::Py_NewRef(ffi::Py_None()),
         }
     }
@@ -147,9 +165,11 @@ unsafe fn decode_as(data: *mut PyObject, exactly: bool) -> *mut PyObject {
 struct Refused;
 
 /// Writes one object.
-#[derive(Default)]
 struct Encoder {
     writer: Writer,
+    /// Whether a NaN is refused, and whether one was.
+    exactly: bool,
+    met_nan: bool,
     /// The objects that may be met again, by their address, with their numbers. Owned references: an address must not become
     /// that of another object meanwhile.
     numbers: HashMap<usize, usize, FxBuildHasher>,
@@ -163,6 +183,12 @@ impl Drop for Encoder {
             // SAFETY: the reference was taken by `begin`; the encoder lives inside of one call, attached.
             unsafe { ffi::Py_DECREF(address as *mut PyObject) };
         }
+    }
+}
+
+impl Encoder {
+    fn new(exactly: bool) -> Self {
+        Self { writer: Writer::default(), exactly, met_nan: false, numbers: HashMap::default(), open: Vec::new() }
     }
 }
 
@@ -189,8 +215,10 @@ impl Encoder {
             } else if kind == &raw mut ffi::PyLong_Type {
                 self.put_int(object)
             } else if kind == &raw mut ffi::PyFloat_Type {
-                self.writer.put(Token::Float(ffi::PyFloat_AS_DOUBLE(object)), false);
-                Ok(())
+                let value = ffi::PyFloat_AS_DOUBLE(object);
+                self.met_nan |= self.exactly && value.is_nan();
+                self.writer.put(Token::Float(value), false);
+                if self.met_nan { Err(Refused) } else { Ok(()) }
             } else if object == ffi::Py_None() {
                 self.writer.put(Token::None, false);
                 Ok(())
@@ -377,9 +405,10 @@ impl Encoder {
             let count = ffi::PyList_GET_SIZE(list);
             if count > 1 {
                 let first = ffi::Py_TYPE(ffi::PyList_GET_ITEM(list, 0));
+                let exactly = self.exactly;
                 let number = |index: usize| {
                     let item = ffi::PyList_GET_ITEM(list, index.cast_signed());
-                    number_bytes(item, first)
+                    number_bytes(item, first, exactly)
                 };
                 let ints = first == &raw mut ffi::PyLong_Type;
                 if (ints || first == &raw mut ffi::PyFloat_Type)
@@ -474,19 +503,21 @@ impl Encoder {
     }
 }
 
-/// The 8 bytes of a float, or of an int of at most 64 bits; `None` where the object is of another type.
+/// The 8 bytes of a float, or of an int of at most 64 bits; `None` where the object is of another type, or a NaN where none
+/// is wanted.
 ///
 /// # Safety
 /// The thread must be attached and the object live.
 #[inline]
-unsafe fn number_bytes(object: *mut PyObject, kind: *mut ffi::PyTypeObject) -> Option<[u8; 8]> {
+unsafe fn number_bytes(object: *mut PyObject, kind: *mut ffi::PyTypeObject, no_nan: bool) -> Option<[u8; 8]> {
     // SAFETY: by the caller's word; the functions are those of the type.
     unsafe {
         if ffi::Py_TYPE(object) != kind {
             return None;
         }
         if kind == &raw mut ffi::PyFloat_Type {
-            return Some(ffi::PyFloat_AS_DOUBLE(object).to_le_bytes());
+            let value = ffi::PyFloat_AS_DOUBLE(object);
+            return (!no_nan || !value.is_nan()).then(|| value.to_le_bytes());
         }
         let mut overflow: c_int = 0;
         let value = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);

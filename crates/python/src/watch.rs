@@ -3,7 +3,7 @@
 //! Written with the raw C API, like `plain.rs`, for the same places.
 #![expect(unsafe_code, reason = "PyO3 cannot be used inside a subinterpreter")]
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ptr;
 
 use pyo3::ffi::{self, Py_ssize_t, PyObject};
@@ -11,8 +11,8 @@ use rustc_hash::FxBuildHasher;
 
 use crate::plain::{DEEPEST, each_item};
 
-/// `watch(data)`: None where there is nothing to watch, or a list of three objects for each container inside `data`: the
-/// container, a copy of what it holds, and the number of references to it. The outermost container is not watched: it is
+/// `watch(data)`: None where there is nothing to watch, or a list of three objects for each mutable container inside `data`,
+/// and for each tuple that holds one: the container, a copy of what it holds, and the number of references to it. The outermost container is not watched: it is
 /// hypern's own.
 pub(crate) unsafe extern "C" fn watch(_: *mut PyObject, data: *mut PyObject) -> *mut PyObject {
     // SAFETY: the interpreter calls this attached, with a live object; what is made here is given up where it is not
@@ -22,8 +22,8 @@ pub(crate) unsafe extern "C" fn watch(_: *mut PyObject, data: *mut PyObject) -> 
         if list.is_null() {
             return list;
         }
-        let mut walk = Walk { list, seen: HashSet::default() };
-        if !walk.inside(data, 0) {
+        let mut walk = Walk { list, seen: HashMap::default() };
+        if walk.inside(data, 0).is_err() {
             ffi::Py_DECREF(list);
             return ptr::null_mut();
         }
@@ -68,34 +68,47 @@ pub(crate) unsafe extern "C" fn look(_: *mut PyObject, watched: *mut PyObject) -
 struct Walk {
     /// Borrowed; what `watch` returns.
     list: *mut PyObject,
-    /// Addresses of the containers that were met. They live as long as the data.
-    seen: HashSet<usize, FxBuildHasher>,
+    /// Addresses of the containers that were met, and whether one is mutable or holds one that is. They live as long as the
+    /// data.
+    seen: HashMap<usize, bool, FxBuildHasher>,
 }
 
+/// An exception is set.
+struct Failed;
+
 impl Walk {
-    /// Takes note of what is inside an object; false with an exception set where that fails.
+    /// Takes note of what is inside an object; tells whether something mutable is.
     ///
     /// # Safety
     /// The thread must be attached and the object live, for this and the other functions.
-    unsafe fn inside(&mut self, object: *mut PyObject, depth: usize) -> bool {
-        // SAFETY: by the caller's word. Nothing is called that could change a container while it is walked through.
+    unsafe fn inside(&mut self, object: *mut PyObject, depth: usize) -> Result<bool, Failed> {
+        let mut found = Ok(false);
+        let mut meet = |item| {
+            // SAFETY: the object holds the item. Nothing is called that could change a container while it is walked through.
+            match unsafe { self.meet(item, depth) } {
+                Ok(mutable) => found = found.as_ref().map(|before| *before || mutable).map_err(|_| Failed),
+                Err(Failed) => found = Err(Failed),
+            }
+            found.is_ok()
+        };
+        // SAFETY: by the caller's word.
         unsafe {
             let kind = ffi::Py_TYPE(object);
             if kind == &raw mut ffi::PyList_Type {
-                (0..ffi::PyList_GET_SIZE(object)).all(|index| self.meet(ffi::PyList_GET_ITEM(object, index), depth))
+                (0..ffi::PyList_GET_SIZE(object)).all(|index| meet(ffi::PyList_GET_ITEM(object, index)));
             } else if kind == &raw mut ffi::PyTuple_Type {
-                (0..ffi::PyTuple_GET_SIZE(object)).all(|index| self.meet(ffi::PyTuple_GET_ITEM(object, index), depth))
+                (0..ffi::PyTuple_GET_SIZE(object)).all(|index| meet(ffi::PyTuple_GET_ITEM(object, index)));
             } else if kind == &raw mut ffi::PyDict_Type {
                 // Keys are hashable, so nothing mutable is in them.
-                each_entry(object, |_, _, value| self.meet(value, depth))
-            } else {
-                true
+                each_entry(object, |_, _, value| meet(value));
             }
         }
+        found
     }
 
+    /// Takes note of an object if it is mutable, or a tuple with something mutable in it; tells whether it is.
     #[inline]
-    unsafe fn meet(&mut self, object: *mut PyObject, depth: usize) -> bool {
+    unsafe fn meet(&mut self, object: *mut PyObject, depth: usize) -> Result<bool, Failed> {
         // SAFETY: by the caller's word.
         unsafe {
             let kind = ffi::Py_TYPE(object);
@@ -103,19 +116,32 @@ impl Walk {
                 || kind == &raw mut ffi::PyDict_Type
                 || kind == &raw mut ffi::PySet_Type
                 || kind == &raw mut ffi::PyByteArray_Type;
-            if !mutable && kind != &raw mut ffi::PyTuple_Type || !self.seen.insert(object as usize) {
-                return true;
+            if !mutable && kind != &raw mut ffi::PyTuple_Type {
+                return Ok(false);
             }
+            if let Some(known) = self.seen.get(&(object as usize)) {
+                return Ok(*known);
+            }
+            self.seen.insert(object as usize, mutable);
             if depth > DEEPEST {
                 ffi::PyErr_SetString(ffi::PyExc_RecursionError, c"the data is nested too deep".as_ptr());
-                return false;
+                return Err(Failed);
             }
-            (!mutable || self.note(object, copy(object))) && self.inside(object, depth + 1)
+            if mutable {
+                self.note(object, copy(object))?;
+                self.inside(object, depth + 1)?;
+            } else if self.inside(object, depth + 1)? {
+                // It cannot change, but who keeps it keeps what is in it.
+                self.seen.insert(object as usize, true);
+                self.note(object, ffi::Py_NewRef(ffi::Py_None()))?;
+                return Ok(true);
+            }
+            Ok(mutable)
         }
     }
 
     /// Appends a container and the copy of what it holds, which it takes over.
-    unsafe fn note(&self, container: *mut PyObject, copy: *mut PyObject) -> bool {
+    unsafe fn note(&self, container: *mut PyObject, copy: *mut PyObject) -> Result<(), Failed> {
         // SAFETY: by the caller's word; the list takes references of its own.
         unsafe {
             let noted = !copy.is_null()
@@ -123,7 +149,7 @@ impl Walk {
                 && ffi::PyList_Append(self.list, copy) == 0
                 && ffi::PyList_Append(self.list, ffi::Py_None()) == 0;
             ffi::Py_XDECREF(copy);
-            noted
+            if noted { Ok(()) } else { Err(Failed) }
         }
     }
 }
@@ -162,6 +188,9 @@ unsafe fn holds(container: *mut PyObject, copy: *mut PyObject) -> bool {
     // SAFETY: by the caller's word; sizes are compared before items are read.
     unsafe {
         let kind = ffi::Py_TYPE(container);
+        if kind == &raw mut ffi::PyTuple_Type {
+            return true;
+        }
         if kind == &raw mut ffi::PyByteArray_Type {
             return ffi::PyObject_RichCompareBool(container, copy, ffi::Py_EQ) == 1;
         }

@@ -197,9 +197,9 @@ def _keep(key: Any, function: Any, watch: Watch, verdict: Verdict, cells: list[t
 
 
 def _shorten(table: dict[Any, _Judged]) -> None:
-    while len(table) > MOST_JUDGED:
-        # A function that reads itself is kept by its own watch.
-        table.pop(next(iter(table), None), None)
+    # A function that reads itself is kept by its own watch.
+    for oldest in list(table)[:-MOST_JUDGED]:
+        table.pop(oldest, None)
 
 
 def _look(function: Any, reach: Reach, held: Any = MISSING) -> Verdict:
