@@ -157,7 +157,7 @@ def test_output_of_a_task_is_written_by_the_time_it_is_done(backend):
         from hypern import BlockingExecutor
         with BlockingExecutor(1, backend=sys.argv[1]) as executor:
             for number in range(5):
-                executor.run_sync(print, "task", number, flush=sys.argv[1] == "threads")
+                executor.run_sync(print, "task", number, flush=sys.argv[1] in ("threads", "auto"))
                 os.write(1, b"caller %d\\n" % number)
         """,
         backend,
