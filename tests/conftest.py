@@ -39,20 +39,29 @@ UNKEPT = {
     "test_a_waiting_call_is_refused_at_shutdown[auto-map]": _QUEUES,
     "test_a_waiting_call_is_refused_at_shutdown[auto-run_parallel]": _QUEUES,
     "test_many_waiting_calls_are_all_refused_at_shutdown[auto]": _QUEUES,
-    "test_ctrl_c_ends_the_wait_for_a_full_queue[auto-submit]": _QUEUES,
-    "test_ctrl_c_ends_the_wait_for_a_full_queue[auto-run_sync]": _QUEUES,
     "test_a_failing_initializer_fails_what_already_waits[auto]": _INITIALIZER,
 }
 #: The same where it depends on who is first.
-UNKEPT_AT_TIMES = ("test_a_failing_initializer_breaks_the_pool_and_is_logged[auto",)
+UNKEPT_AT_TIMES = {
+    "test_a_failing_initializer_breaks_the_pool_and_is_logged[auto": _INITIALIZER,
+    "test_without_a_size_nobody_waits[auto": "calls that leave run although all of max_threads workers are held",
+}
+#: The same where it takes long to see.
+UNKEPT_AND_SLOW = (
+    "test_ctrl_c_ends_the_wait_for_a_full_queue[auto-submit]",
+    "test_ctrl_c_ends_the_wait_for_a_full_queue[auto-run_sync]",
+)
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.name in UNKEPT:
             item.add_marker(pytest.mark.xfail(strict=True, reason=UNKEPT[item.name]))
-        elif item.name.startswith(UNKEPT_AT_TIMES):
-            item.add_marker(pytest.mark.xfail(strict=False, reason=_INITIALIZER))
+        elif item.name in UNKEPT_AND_SLOW:
+            item.add_marker(pytest.mark.xfail(run=False, reason=_QUEUES))
+        for beginning, reason in UNKEPT_AT_TIMES.items():
+            if item.name.startswith(beginning):
+                item.add_marker(pytest.mark.xfail(strict=False, reason=reason))
 
 
 def pytest_configure(config):

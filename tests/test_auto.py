@@ -211,6 +211,43 @@ def test_an_exception_of_a_class_made_in_the_call(auto):
     assert type(error).__qualname__.endswith("raises_its_own.<locals>.Local")
 
 
+class Carrying(Exception):
+    def __init__(self, what):
+        super().__init__("carries")
+        self.what = what
+
+
+def raises_it(values):
+    raise ValueError(values)
+
+
+def raises_a_list_of_it(values):
+    raise ValueError([values])
+
+
+def carries_it(values):
+    raise Carrying(values)
+
+
+def raises_from_it(values):
+    raise ValueError from KeyError(values)
+
+
+@pytest.mark.xfail(strict=True, reason="that an exception holds an argument is not noticed: it holds a copy")
+@pytest.mark.parametrize(
+    ("function", "part"),
+    [
+        (raises_it, lambda error: error.args[0]),
+        (raises_a_list_of_it, lambda error: error.args[0][0]),
+        (carries_it, lambda error: error.what),
+        (raises_from_it, lambda error: error.__cause__.args[0]),
+    ],
+)
+def test_an_argument_is_raised(auto, function, part):
+    values = [1]
+    assert part(auto.submit(function, values).exception()) is values
+
+
 RETURNING_A_TUPLE = {
     "it": lambda values: values,
     "in a list": lambda values: [values],
@@ -278,9 +315,14 @@ def test_parallel_data_processing_leaves(auto):
     assert left(auto, transform_record)
 
 
-def test_a_cheap_map_opens_no_pool_elsewhere(auto):
-    assert auto.map(lambda x: x**2, range(1000)) == [x**2 for x in range(1000)]
-    assert auto._pool.opened() is False
+def test_a_cheap_map_opens_no_pool_elsewhere():
+    """Unless the machine is so busy that it looks expensive: then one of the next."""
+    opened = []
+    while len(opened) < 20 and not (opened and opened[-1] is False):
+        with BlockingExecutor(2) as executor:
+            assert executor.map(lambda x: x**2, range(1000)) == [x**2 for x in range(1000)]
+            opened.append(executor._pool.opened())
+    assert opened[-1] is False
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 1000])
