@@ -157,7 +157,7 @@ def test_output_of_a_task_is_written_by_the_time_it_is_done(backend):
         from hypern import BlockingExecutor
         with BlockingExecutor(1, backend=sys.argv[1]) as executor:
             for number in range(5):
-                executor.run_sync(print, "task", number, flush=sys.argv[1] == "threads")
+                executor.run_sync(print, "task", number, flush=sys.argv[1] in ("threads", "auto"))
                 os.write(1, b"caller %d\\n" % number)
         """,
         backend,
@@ -170,7 +170,7 @@ def test_a_task_that_writes_much_does_not_hang(backend):
         import sys
         from hypern import BlockingExecutor
         # One thread: a text stream that several write to at once loses some of it, in any pool.
-        with BlockingExecutor(1 if sys.argv[1] == "threads" else 2, backend=sys.argv[1]) as executor:
+        with BlockingExecutor(1 if sys.argv[1] in ("threads", "auto") else 2, backend=sys.argv[1]) as executor:
             executor.map(print, ["x" * 1000] * 1000, chunk_size=10)
         """,
         backend,
