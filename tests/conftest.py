@@ -23,45 +23,9 @@ NARROWED = {
     "isolated": tuple(name for name in EXPLICIT if name != "threads"),  # tasks see copies
     "own_process": ("processes",),  # the death of a worker is not the death of the program
     "own_interpreter": ("interpreters",),  # tasks see the caller's memory, and forks wait for them
+    "one_queue": EXPLICIT,  # auto has one here and one elsewhere, and workers at both
     "no_interpreter": tuple(name for name in BACKENDS if name != "interpreters"),  # tasks may fork; forks do not wait
 }
-
-_QUEUES = "the pool elsewhere has a queue of its own: queue_size holds for each of the two, not for the executor"
-_INITIALIZER = "calls that leave run although the initializer fails"
-#: Promises that the default breaks, until it keeps them.
-UNKEPT = {
-    "test_a_call_waits_for_a_slot_and_then_runs[auto-submit]": _QUEUES,
-    "test_a_call_waits_for_a_slot_and_then_runs[auto-run_sync]": _QUEUES,
-    "test_the_queue_takes_what_it_was_told_to_and_no_more[auto]": _QUEUES,
-    "test_a_waiting_call_wakes_soon_after_a_slot_is_free[auto]": _QUEUES,
-    "test_a_waiting_call_is_refused_at_shutdown[auto-submit]": _QUEUES,
-    "test_a_waiting_call_is_refused_at_shutdown[auto-run_sync]": _QUEUES,
-    "test_a_waiting_call_is_refused_at_shutdown[auto-map]": _QUEUES,
-    "test_a_waiting_call_is_refused_at_shutdown[auto-run_parallel]": _QUEUES,
-    "test_many_waiting_calls_are_all_refused_at_shutdown[auto]": _QUEUES,
-    "test_a_failing_initializer_fails_what_already_waits[auto]": _INITIALIZER,
-}
-#: The same where it depends on who is first.
-UNKEPT_AT_TIMES = {
-    "test_a_failing_initializer_breaks_the_pool_and_is_logged[auto": _INITIALIZER,
-    "test_without_a_size_nobody_waits[auto": "calls that leave run although all of max_threads workers are held",
-}
-#: The same where it takes long to see.
-UNKEPT_AND_SLOW = (
-    "test_ctrl_c_ends_the_wait_for_a_full_queue[auto-submit]",
-    "test_ctrl_c_ends_the_wait_for_a_full_queue[auto-run_sync]",
-)
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.name in UNKEPT:
-            item.add_marker(pytest.mark.xfail(strict=True, reason=UNKEPT[item.name]))
-        elif item.name in UNKEPT_AND_SLOW:
-            item.add_marker(pytest.mark.xfail(run=False, reason=_QUEUES))
-        for beginning, reason in UNKEPT_AT_TIMES.items():
-            if item.name.startswith(beginning):
-                item.add_marker(pytest.mark.xfail(strict=False, reason=reason))
 
 
 def pytest_configure(config):

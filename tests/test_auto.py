@@ -90,7 +90,7 @@ def outcome(executor, program, number):
     picture = Picture(world.names)
     route = None
     if executor is not None and hasattr(executor._pool, "explain"):
-        data = (args[0], None) if number < 3 else None
+        data = (args[0], None) if number < 3 else ((), None)
         route = executor._pool.explain(world.function, data).backend
     failed = False
     try:
@@ -108,7 +108,6 @@ def outcome(executor, program, number):
     return (way.__name__, result, after, picture.world(world.names)), route
 
 
-@pytest.mark.xfail(strict=True, reason="see the reproductions below")
 @pytest.mark.timeout(900)
 def test_random_programs_mean_the_same_everywhere(eager, record_property):
     routes = collections.Counter()
@@ -152,7 +151,6 @@ def appends(values):
     return len(values)
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk that ran here is run again when a later one comes back: two effects")
 @pytest.mark.parametrize("way", ["map", "run_parallel"])
 def test_what_ran_here_is_not_run_again(eager, auto, way):
     items = [[number] for number in range(6)]
@@ -164,7 +162,6 @@ def test_what_ran_here_is_not_run_again(eager, auto, way):
     assert items == [[number, 1] for number in range(6)]
 
 
-@pytest.mark.xfail(strict=True, reason="as above, with work that takes long and nothing changed in the library")
 def test_what_took_long_here_is_not_run_again(auto):
     def appends_slowly(values):
         values.append(sum(range(2_000_000)))
@@ -192,13 +189,11 @@ def with_a_type_in_a_class_body(number):
     return Local.third * number
 
 
-@pytest.mark.xfail(strict=True, reason="globals that only a class body reads do not travel: NameError elsewhere")
 @pytest.mark.parametrize("function", [with_a_global_in_a_class_body, with_a_type_in_a_class_body])
 def test_a_class_body_reads_globals(auto, function):
     assert auto.run_sync(function, 3) == function(3)
 
 
-@pytest.mark.xfail(strict=True, reason="an exception class made in a function comes back with another __qualname__")
 def test_an_exception_of_a_class_made_in_the_call(auto):
     def raises_its_own(number):
         class Local(LookupError):
@@ -233,7 +228,6 @@ def raises_from_it(values):
     raise ValueError from KeyError(values)
 
 
-@pytest.mark.xfail(strict=True, reason="that an exception holds an argument is not noticed: it holds a copy")
 @pytest.mark.parametrize(
     ("function", "part"),
     [
@@ -255,7 +249,6 @@ RETURNING_A_TUPLE = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="that a tuple with a list in it is kept is not noticed: the list is a copy")
 @pytest.mark.parametrize("kind", RETURNING_A_TUPLE)
 def test_a_tuple_with_a_list_in_it_is_returned(auto, kind):
     inner = [1]
@@ -595,8 +588,6 @@ def test_a_tracer_sees_the_lines_of_tasks(auto):
 
 # Life
 
-ACCEPTED = "a call that comes back after the end of acceptance is refused, though it was accepted before"
-
 
 def test_shutdown_with_the_pool_elsewhere_open(auto):
     futures = [auto.submit(heavy_computation, 50_000) for _ in range(10)]
@@ -608,7 +599,6 @@ def test_shutdown_with_the_pool_elsewhere_open(auto):
         auto.submit(heavy_computation, 1)
 
 
-@pytest.mark.xfail(strict=True, reason=ACCEPTED)
 def test_shutdown_finishes_what_comes_back(auto):
     def returns_it_late(values):
         sum(range(3_000_000))
@@ -650,7 +640,6 @@ def test_exit_finishes_what_was_accepted():
     run(OPEN + script).ok(f"{heavy_computation(100_000)}\n")
 
 
-@pytest.mark.xfail(strict=True, reason=ACCEPTED)
 def test_exit_beside_a_call_that_comes_back():
     script = """
 def appends(values):

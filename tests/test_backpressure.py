@@ -33,6 +33,7 @@ CALLS = {
 }
 
 
+@pytest.mark.one_queue
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_waits_for_a_slot_and_then_runs(make, gate, call):
     executor, queued = full(make, gate)
@@ -45,6 +46,7 @@ def test_a_call_waits_for_a_slot_and_then_runs(make, gate, call):
     assert [future.result(20) for future in queued] == [0]
 
 
+@pytest.mark.one_queue
 def test_the_queue_takes_what_it_was_told_to_and_no_more(make, gate):
     executor, queued = full(make, gate, 5)
     assert executor.pending_tasks() == 5
@@ -57,6 +59,7 @@ def test_the_queue_takes_what_it_was_told_to_and_no_more(make, gate):
     assert [future.result(20) for future in queued] == [0, 1, 4, 9, 16]
 
 
+@pytest.mark.one_queue
 def test_without_a_size_nobody_waits(make, gate):
     executor = make(1)
     executor.submit(gate.door.wait)
@@ -67,6 +70,7 @@ def test_without_a_size_nobody_waits(make, gate):
     assert [future.result(60) for future in futures] == [n * n for n in range(5000)]
 
 
+@pytest.mark.one_queue
 def test_a_waiting_call_wakes_soon_after_a_slot_is_free(make, gate):
     executor, _ = full(make, gate)
     caller = aside(lambda: (executor.submit(tasks.square, 5), time.monotonic())[1])
@@ -77,6 +81,7 @@ def test_a_waiting_call_wakes_soon_after_a_slot_is_free(make, gate):
     assert caller.result(20) - opened < 1.0
 
 
+@pytest.mark.one_queue
 @pytest.mark.parametrize("call", CALLS)
 def test_a_waiting_call_is_refused_at_shutdown(make, gate, call):
     executor, queued = full(make, gate)
@@ -92,6 +97,7 @@ def test_a_waiting_call_is_refused_at_shutdown(make, gate, call):
     assert [future.result(20) for future in queued] == [0]
 
 
+@pytest.mark.one_queue
 def test_many_waiting_calls_are_all_refused_at_shutdown(make, gate):
     executor, _ = full(make, gate)
     callers = [aside(executor.submit, tasks.square, number) for number in range(10)]

@@ -132,7 +132,7 @@ def test_everything_stays_while_somebody_watches_the_program(auto, switch):
 def test_everything_stays_when_a_setting_that_workers_began_with_has_changed(auto):
     assert auto.run_sync(below_limit, 1)
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + 7)
+    sys.setrecursionlimit(limit - 7)
     try:
         assert auto.explain(below_limit, 1).backend == "threads"
     finally:

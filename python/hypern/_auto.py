@@ -73,12 +73,17 @@ class AutoPool:
         return verdict.leaves and id(verdict) not in self._came_back
 
     def _why_all_stay(self) -> str | None:
-        if self._settings is not None and self._settings != _interpreter_settings():
-            return "sys.setrecursionlimit or sys.set_int_max_str_digits was called since the pool elsewhere was opened"
+        if self._settings is not None:
+            depth, digits = self._settings
+            # A call that needs a deeper stack than there is elsewhere comes back by itself.
+            if sys.getrecursionlimit() < depth or sys.get_int_max_str_digits() != digits:
+                return (
+                    "the recursion limit or sys.set_int_max_str_digits has changed since the pool elsewhere was opened"
+                )
         return why_all_stay()
 
-    def explain(self, function: Any, call: Any) -> Route:
-        """Return where a call would run, and why."""
+    def explain(self, function: Any, call: Any = ((), None)) -> Route:
+        """Return where a call with those arguments would run, and why."""
         reason = self._refused or self._why_all_stay()
         if reason is not None:
             return Route("threads", reason)
@@ -175,12 +180,12 @@ class AutoPool:
         return self.shared.submit(future, function, args, kwargs)
 
     def batch(self, kind: int, function: Any) -> _core.Batch | AutoBatch:
-        shared = self.shared.batch(kind, function)
-        if self.shared.is_current():
-            return shared
-        if kind != CALLS and not (self.may_leave(function) and holds_nothing_mutable(function)):
-            return shared
-        return AutoBatch(self, kind, function, shared)
+        if self.shared.is_current() or (
+            kind != CALLS and not (self.may_leave(function) and holds_nothing_mutable(function))
+        ):
+            return self.shared.batch(kind, function)
+        # A chunk that comes back is no failure, and must not stop the others.
+        return AutoBatch(self, kind, function, self.shared.batch(kind, function, False))
 
     def stats(self) -> Stats:
         backends = {"threads": BackendStats(*self.shared.times())}

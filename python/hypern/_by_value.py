@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import marshal
 from collections import ChainMap
+from inspect import CO_OPTIMIZED
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,6 +41,24 @@ def _reduce_module(module: ModuleType) -> Any:
     return (import_module, reduced[1]) if reduced[1] == (module.__name__,) else reduced
 
 
+def _reduce_function(function: FunctionType, reduced: Any) -> tuple[Any, ...]:
+    """Return what cloudpickle says of a function, with the globals that class bodies in it read, which it forgets."""
+    _, args, state, *_ = reduced
+    there = function.__globals__
+    state[1]["__globals__"] |= {name: there[name] for name in _read_by_class_bodies(function.__code__) if name in there}
+    return make_function, args, state, None, None, fill_function
+
+
+def _read_by_class_bodies(code: CodeType) -> set[str]:
+    names: set[str] = set()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _read_by_class_bodies(constant)
+            if not constant.co_flags & CO_OPTIMIZED:
+                names |= {*constant.co_names}
+    return names
+
+
 class Pickler(cloudpickle.Pickler):
     dispatch_table: ClassVar[Any] = ChainMap({CellType: _reduce_cell, ModuleType: _reduce_module}, _dispatch_table)
 
@@ -53,8 +72,7 @@ class Pickler(cloudpickle.Pickler):
             return view_reduced(obj)
         reduced: Any = super().reducer_override(obj)
         if type(obj) is FunctionType and isinstance(reduced, tuple):
-            _, args, state, *_ = reduced
-            return make_function, args, state, None, None, fill_function
+            return _reduce_function(obj, reduced)
         return reduced
 
 
@@ -68,8 +86,7 @@ class WholePickler(Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is FunctionType and not is_standard(obj.__module__):
-            _, args, state, *_ = self._dynamic_function_reduce(obj)
-            return make_function, args, state, None, None, fill_function
+            return _reduce_function(obj, self._dynamic_function_reduce(obj))
         if isinstance(obj, type) and not is_standard(obj.__module__):
             return cloudpickle.cloudpickle._dynamic_class_reduce(obj)
         if type(obj) is ModuleType and not is_standard(obj.__name__):

@@ -11,7 +11,7 @@ from _operator import is_
 
 from hypern import _guest, _kind, _value_types, _wire
 from hypern._chunk import run_chunk
-from hypern._reached import Reached
+from hypern._reached import Reached, is_standard
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ class UnnoticedGuest(_guest.Guest):
             reply = _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
         except BaseException as error:
             reply = _kind.RAISED, _guest.encode_error(error), []
-            _forget_frames(error)
+            if any(travelled.is_made_here(type(each)) for each in _chain(error)):
+                reply = _stays(True, "raises an exception of a class that it made")
+            for each in _chain(error):  # Frames refer to arguments, too.
+                each.__traceback__ = None
             # The exception lives: a reference to an argument in it counts.
             word = _look(watched)
         # So does the result.
@@ -123,6 +126,10 @@ class _Travelled:
         number: str | None = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.get(value)
         return number
 
+    def is_made_here(self, kind: type) -> bool:
+        """Tell whether a class is neither one that a worker imports nor one that came with a callable."""
+        return not is_standard(kind.__module__) and all(owner is not kind for owner, _, _ in self._owners)
+
     def put_back(self) -> bool:
         """Tell whether a namespace has changed; then make it as it was."""
         changed = False
@@ -146,16 +153,16 @@ _MISSING: Any = object()
 _OF_PYTHON = frozenset(("__slotnames__", "__annotations_cache__", "__annotate_func__", "__weakref__", "__dict__"))
 
 
-def _forget_frames(error: BaseException) -> None:
-    """Let go of the frames of an exception and of those behind it, which refer to arguments too."""
-    seen: set[int] = set()
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an exception, those behind it and those in it."""
+    chain: dict[int, BaseException] = {}
     rest: list[BaseException | None] = [error]
     while rest:
         each = rest.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            each.__traceback__ = None
+        if each is not None and id(each) not in chain:
+            chain[id(each)] = each
             rest += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+    return [*chain.values()]
 
 
 def _watch(data: Any) -> Any:

@@ -79,7 +79,7 @@ def _is_value_type(kind: Any) -> bool:
 
 def _names_a_reducer(obj: Any) -> bool:
     """Tell whether an object is what a pickle of a value type calls: its type, or a function beside it."""
-    if type(obj) is type:
+    if issubclass(type(obj), type):
         return obj in _PLAIN or _is_value_type(obj)
     if type(obj) is type(_names_a_reducer):
         return (obj.__module__, obj.__qualname__) in (("re", "_compile"), ("copyreg", "_reconstructor"))

@@ -61,13 +61,14 @@ const AHEAD: usize = 2;
 type Done = (usize, Option<Py<PyAny>>, f64, Option<Py<PyBaseException>>);
 
 impl Batch {
-    pub(crate) fn new(py: Python<'_>, core: &Arc<Core>, kind: Kind, function: Py<PyAny>) -> PyResult<Self> {
-        let inbox = Arc::new(Inbox {
-            mailbox: Mailbox::new(),
-            // The calls of `run_parallel` are independent of each other.
-            stops_at_failure: kind != Kind::Calls,
-            stopped: AtomicBool::new(false),
-        });
+    pub(crate) fn new(
+        py: Python<'_>,
+        core: &Arc<Core>,
+        kind: Kind,
+        function: Py<PyAny>,
+        stops_at_failure: bool,
+    ) -> PyResult<Self> {
+        let inbox = Arc::new(Inbox { mailbox: Mailbox::new(), stops_at_failure, stopped: AtomicBool::new(false) });
         Self::with_inbox(py, core, kind, function, inbox, Arc::default())
     }
 

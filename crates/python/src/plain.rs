@@ -260,8 +260,9 @@ impl Encoder {
             // SAFETY: the object is a complex number and live by the caller's word.
             let (real, imaginary) =
                 unsafe { (ffi::PyComplex_RealAsDouble(object), ffi::PyComplex_ImagAsDouble(object)) };
+            self.met_nan |= self.exactly && (real.is_nan() || imaginary.is_nan());
             self.writer.put(Token::Complex(real, imaginary), false);
-            return Ok(());
+            return if self.met_nan { Err(Refused) } else { Ok(()) };
         } else {
             return Err(Refused);
         };

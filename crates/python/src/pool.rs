@@ -200,13 +200,16 @@ impl Pool {
         }
     }
 
-    /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`.
-    fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>) -> PyResult<Batch> {
+    /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`. With `stops`, no chunk starts after
+    /// one that failed.
+    #[pyo3(signature = (kind, function, stops=true))]
+    fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>, stops: bool) -> PyResult<Batch> {
         let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
         if self.0.queue.is_closed() && !self.0.is_current() {
             return Err(self.0.refusal(py));
         }
-        Batch::new(py, &self.0, kind, function)
+        // The calls of `run_parallel` are independent of each other.
+        Batch::new(py, &self.0, kind, function, stops && kind != Kind::Calls)
     }
 
     /// Tells whether the current thread must not wait for this pool: it works for it, or is about to fork.
