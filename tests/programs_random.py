@@ -321,9 +321,9 @@ def data(draw, live=False):
 @st.composite
 def sources(draw):
     """The source of `program`; most say nothing to the outside."""
-    # What else than pure pieces may be in it, by the eighth.
-    kinds = {5: "sharing", 6: "leaning", 7: "any"}
-    kind = kinds.get(draw(st.integers(0, 7)), "pure")
+    # What else than pure pieces may be in it, by the tenth.
+    kinds = {7: "sharing", 8: "leaning", 9: "any"}
+    kind = kinds.get(draw(st.integers(0, 9)), "pure")
     expressions, statements = [*_PURE_EXPRESSIONS], [*PURE] * 3 + RAISING
     if kind in ("sharing", "any"):
         expressions += _SHARING_EXPRESSIONS * 3
