@@ -23,7 +23,7 @@ NARROWED = {
     "isolated": tuple(name for name in EXPLICIT if name != "threads"),  # tasks see copies
     "own_process": ("processes",),  # the death of a worker is not the death of the program
     "own_interpreter": ("interpreters",),  # tasks see the caller's memory, and forks wait for them
-    "one_queue": EXPLICIT,  # auto has one here and one elsewhere, and workers at both
+    "explicit": EXPLICIT,  # auto has a queue and workers here, and others elsewhere
     "no_interpreter": tuple(name for name in BACKENDS if name != "interpreters"),  # tasks may fork; forks do not wait
 }
 

@@ -33,7 +33,7 @@ CALLS = {
 }
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_waits_for_a_slot_and_then_runs(make, gate, call):
     executor, queued = full(make, gate)
@@ -46,7 +46,7 @@ def test_a_call_waits_for_a_slot_and_then_runs(make, gate, call):
     assert [future.result(20) for future in queued] == [0]
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 def test_the_queue_takes_what_it_was_told_to_and_no_more(make, gate):
     executor, queued = full(make, gate, 5)
     assert executor.pending_tasks() == 5
@@ -59,7 +59,7 @@ def test_the_queue_takes_what_it_was_told_to_and_no_more(make, gate):
     assert [future.result(20) for future in queued] == [0, 1, 4, 9, 16]
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 def test_without_a_size_nobody_waits(make, gate):
     executor = make(1)
     executor.submit(gate.door.wait)
@@ -70,7 +70,7 @@ def test_without_a_size_nobody_waits(make, gate):
     assert [future.result(60) for future in futures] == [n * n for n in range(5000)]
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 def test_a_waiting_call_wakes_soon_after_a_slot_is_free(make, gate):
     executor, _ = full(make, gate)
     caller = aside(lambda: (executor.submit(tasks.square, 5), time.monotonic())[1])
@@ -81,7 +81,7 @@ def test_a_waiting_call_wakes_soon_after_a_slot_is_free(make, gate):
     assert caller.result(20) - opened < 1.0
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 @pytest.mark.parametrize("call", CALLS)
 def test_a_waiting_call_is_refused_at_shutdown(make, gate, call):
     executor, queued = full(make, gate)
@@ -97,7 +97,7 @@ def test_a_waiting_call_is_refused_at_shutdown(make, gate, call):
     assert [future.result(20) for future in queued] == [0]
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 def test_many_waiting_calls_are_all_refused_at_shutdown(make, gate):
     executor, _ = full(make, gate)
     callers = [aside(executor.submit, tasks.square, number) for number in range(10)]

@@ -140,6 +140,7 @@ def test_everything_stays_when_a_setting_that_workers_began_with_has_changed(aut
     assert auto.explain(below_limit, 1).backend == AWAY
 
 
+@pytest.mark.explicit
 def test_an_explicit_backend_is_what_was_asked_for(backend):
     with BlockingExecutor(1, backend=backend) as executor:
         route = executor.explain(remembers, 1)

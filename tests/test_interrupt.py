@@ -98,7 +98,7 @@ executor.shutdown()
     assert took < PROMPTLY
 
 
-@pytest.mark.one_queue
+@pytest.mark.explicit
 @pytest.mark.parametrize("wait", FULL)
 def test_ctrl_c_ends_the_wait_for_a_full_queue(backend, wait):
     """The only worker is held and the queue is full, before the call that waits."""

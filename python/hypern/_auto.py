@@ -77,9 +77,7 @@ class AutoPool:
             depth, digits = self._settings
             # A call that needs a deeper stack than there is elsewhere comes back by itself.
             if sys.getrecursionlimit() < depth or sys.get_int_max_str_digits() != digits:
-                return (
-                    "the recursion limit or sys.set_int_max_str_digits has changed since the pool elsewhere was opened"
-                )
+                return "the recursion limit, or that of digits, is not what the pool elsewhere was opened with"
         return why_all_stay()
 
     def explain(self, function: Any, call: Any = ((), None)) -> Route:
