@@ -1,4 +1,4 @@
-"""The backends that every promise is tried on, and the pools that tests use; relies on the public names only.
+"""The backends that every promise is tried on, and the pools that tests use.
 
 A test that asks for `backend`, `pool` or `make` runs once per name in BACKENDS; the marks below narrow that down.
 """
@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from hypern import _info, _route
+from hypern import _info, _pool, _route
 from sync import Gate, Ledger, aside, eventually
 
 EXPLICIT = tuple(backend.name for backend in _info.backends() if backend.available)
@@ -47,6 +47,12 @@ def stacks_on_a_crash():
     if not faulthandler.is_enabled():
         faulthandler.enable()
     yield
+
+
+@pytest.fixture(autouse=True)
+def a_program_of_its_own(monkeypatch):
+    """Each test makes as many interpreters as a program may that has made none."""
+    monkeypatch.setattr(_pool, "_made_elsewhere", 0)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+import hypern
 import tasks
-from hypern import BlockingExecutor, _route
+from hypern import BlockingExecutor, _pool, _route
 from hypern.blocking import explain, set_default_executor
 from sync import PATIENCE
 
@@ -159,6 +160,12 @@ def test_where_threads_are_parallel_everything_is_theirs(auto):
     assert auto.stats().backends["threads"].tasks == 1
 
 
+def test_what_they_return_is_public():
+    with BlockingExecutor(1) as executor:
+        assert isinstance(executor.explain(below_limit, 1), hypern.Route)
+        assert isinstance(executor.stats(), hypern.Stats)
+
+
 def test_the_default_executor_explains_too():
     with BlockingExecutor(1) as executor:
         set_default_executor(executor)
@@ -170,3 +177,13 @@ def test_a_task_that_asks_is_told_that_it_runs_in_place(auto):
         return executor.explain(below_limit, 1).backend, executor.stats().came_back
 
     assert auto.run_sync(asks)[0] in ("threads", AWAY)
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 13) or AWAY is None, reason="of CPython 3.13")
+def test_where_interpreters_leak_only_some_are_made_unasked():
+    backends = []
+    for _ in range(_pool.MOST_LEAKS // 2 + 2):
+        with BlockingExecutor(2) as executor:
+            assert executor.run_sync(below_limit, 1)
+            backends.append(executor.explain(below_limit, 1).backend)
+    assert backends == ["interpreters"] * (_pool.MOST_LEAKS // 2) + ["processes"] * 2

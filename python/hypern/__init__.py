@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hypern._executor import BlockingExecutor
+    from hypern._route import Route
+    from hypern._stats import Stats
     from hypern.errors import BrokenPool, ShutdownError, TaskError, TransferError, WorkerCrashed
 
 __all__ = (
     "BlockingExecutor",
     "BrokenPool",
+    "Route",
     "ShutdownError",
+    "Stats",
     "TaskError",
     "TransferError",
     "WorkerCrashed",
@@ -31,6 +35,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "BlockingExecutor":
         from hypern import _executor as source
+    elif name == "Route":
+        from hypern import _route as source
+    elif name == "Stats":
+        from hypern import _stats as source
     else:
         from hypern import errors as source
     value = getattr(source, name)

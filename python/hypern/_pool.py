@@ -32,6 +32,13 @@ GRACE = 2.0
 #: How long a fork waits for running tasks before that is said, in seconds.
 PATIENCE = 5.0
 
+#: CPython 3.13 leaks 2 to 4 MiB with each interpreter that ends. So many are made without being asked for; executors
+#: that come later have processes instead.
+MOST_LEAKS = 8
+_LEAK = (3, 13) <= sys.version_info < (3, 14)
+#: Interpreters that were made without being asked for. Written by whoever opens a pool; one too few does no harm.
+_made_elsewhere = 0
+
 _log = logging.getLogger("hypern")
 
 
@@ -86,7 +93,7 @@ def open_pool(settings: Settings) -> Pool:
 def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
     from hypern import _auto, _crossing  # Loaded by the first executor that needs them.
 
-    if away == "interpreters" and why_no_interpreters():
+    if away == "interpreters" and (why_no_interpreters() or (_LEAK and _made_elsewhere >= MOST_LEAKS)):
         away = "processes"
     # Now and not by the first call that leaves: a fork beside it would leave locks of imports in the child.
     _LAUNCH[away]()
@@ -106,7 +113,13 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
     shared = _open_core(settings, "threads", face)
     # What an initializer does to this interpreter is not done elsewhere.
     refused = "the executor has an initializer" if settings.initializer is not None else None
-    return _auto.AutoPool(shared, away, lambda: _open_core(elsewhere, away, face, unnoticed=True), refused)
+
+    def open_away() -> _core.Pool:
+        global _made_elsewhere
+        _made_elsewhere += elsewhere.workers
+        return _open_core(elsewhere, away, face, unnoticed=True)
+
+    return _auto.AutoPool(shared, away, open_away, refused)
 
 
 def _open_core(settings: Settings, backend: str, face: Face, unnoticed: bool = False) -> _core.Pool:
