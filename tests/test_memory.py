@@ -46,6 +46,9 @@ with BlockingExecutor(2, backend=backend) as executor:
     def work(times):
         for _ in range(times // {batch}):
             {work}
+    # The first failure of each worker loads what tells of failures: so that both have had one.
+    for future in [executor.submit(tasks.raises, ValueError("mine")) for _ in range(400)]:
+        future.exception()
     work(warm)
     memory, objects = settled()
     work(number)
