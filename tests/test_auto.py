@@ -146,6 +146,18 @@ def test_random_programs_mean_the_same_everywhere(eager, record_property):
 # What the differential test found
 
 
+a_pair = collections.namedtuple("Pair", "a b")(1, 2)
+
+
+def writes_where_there_is_no_place(number):
+    [a_pair][0].hits = number
+
+
+def test_a_class_keeps_its_slots(auto):
+    with pytest.raises(AttributeError):
+        auto.run_sync(writes_where_there_is_no_place, 1)
+
+
 def appends(values):
     values.append(1)
     return len(values)

@@ -88,7 +88,11 @@ class WholePickler(Pickler):
         if type(obj) is FunctionType and not is_standard(obj.__module__):
             return _reduce_function(obj, self._dynamic_function_reduce(obj))
         if isinstance(obj, type) and not is_standard(obj.__module__):
-            return cloudpickle.cloudpickle._dynamic_class_reduce(obj)
+            reduced: Any = cloudpickle.cloudpickle._dynamic_class_reduce(obj)
+            if "__slots__" in vars(obj) and len(reduced[1]) == 6:
+                # Which cloudpickle forgets: instances would take attributes that they have no place for.
+                reduced[1][3]["__slots__"] = vars(obj)["__slots__"]
+            return reduced
         if type(obj) is ModuleType and not is_standard(obj.__name__):
             read = {name: value for name, value in vars(obj).items() if name in self._names}
             return make_module, (obj.__name__,), read, None, None, fill_module
