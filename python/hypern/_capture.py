@@ -7,9 +7,11 @@ from itertools import chain
 from operator import attrgetter, is_, itemgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
+from hypern._reached import names_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import CellType, CodeType, FunctionType
+    from types import CellType, FunctionType
 
 MISSING: Any = object()
 
@@ -26,7 +28,7 @@ class Capture:
         self.keywords = dict(function.__kwdefaults__ or {})
         self.cells = [(cell, contents(cell)) for cell in function.__closure__ or ()]
         namespace = function.__globals__
-        self.values = [(name, namespace.get(name, MISSING)) for name in sorted(_names(function.__code__))]
+        self.values = [(name, namespace.get(name, MISSING)) for name in sorted(names_of(function.__code__))]
 
     def reached(self) -> Iterator[Any]:
         yield from self.defaults or ()
@@ -60,14 +62,6 @@ def contents(cell: CellType) -> Any:
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
-
-
-def _names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if hasattr(constant, "co_names"):
-            names |= _names(constant)
-    return names
 
 
 _parts = attrgetter("__code__", "__defaults__", "__kwdefaults__")

@@ -69,7 +69,7 @@ class Reached:
 
     def _meet_function(self, function: Any, rest: list[Any]) -> None:
         self.owners.append(function)
-        names = _names(function.__code__)
+        names = names_of(function.__code__)
         self.names |= names
         namespace = function.__globals__
         rest += [namespace[name] for name in names if name in namespace]
@@ -86,9 +86,10 @@ def is_standard(module: str | None) -> bool:
     return module is not None and module.partition(".")[0] in IMPORTABLE
 
 
-def _names(code: Any) -> set[str]:
+def names_of(code: Any) -> set[str]:
+    """Return every name that code, or code inside it, reads."""
     names = {*code.co_names}
     for constant in code.co_consts:
         if type(constant) is type(code):
-            names |= _names(constant)
+            names |= names_of(constant)
     return names

@@ -38,8 +38,6 @@ VALUE_TYPES = frozenset(
 )
 #: Built-in containers and atoms, which the pickler writes without asking.
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
-
-
 #: Opcodes of pickle for sets, which may come out in another order. A text that holds one is refused for nothing.
 _SETS = (b"\x8f", b"\x91")
 
@@ -49,7 +47,6 @@ class NotPlain(Exception):
 
     def __init__(self, kind: type) -> None:
         super().__init__(f"a {kind.__qualname__}")
-        self.kind = kind
 
 
 class _Pickler(Pickler):
