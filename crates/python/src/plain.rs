@@ -373,10 +373,20 @@ impl Encoder {
             let size = ffi::PyBytes_Size(bytes).cast_unsigned();
             std::slice::from_raw_parts(ffi::PyBytes_AS_STRING(bytes).cast::<u8>(), size)
         };
+        self.put_run(Token::Bytes, data, remembered)
+    }
+
+    /// Writes bytes that are small enough to be copied.
+    fn put_run<'d>(
+        &mut self,
+        token: fn(&'d [u8]) -> Token<'d>,
+        data: &'d [u8],
+        remembered: bool,
+    ) -> Result<(), Refused> {
         if data.len() >= LARGE {
             return Err(Refused);
         }
-        self.writer.put(Token::Bytes(data), remembered);
+        self.writer.put(token(data), remembered);
         Ok(())
     }
 
@@ -389,11 +399,7 @@ impl Encoder {
             let size = ffi::PyByteArray_Size(bytes).cast_unsigned();
             std::slice::from_raw_parts(ffi::PyByteArray_AsString(bytes).cast::<u8>(), size)
         };
-        if data.len() >= LARGE {
-            return Err(Refused);
-        }
-        self.writer.put(Token::Bytearray(data), remembered);
-        Ok(())
+        self.put_run(Token::Bytearray, data, remembered)
     }
 
     /// # Safety
