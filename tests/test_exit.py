@@ -460,7 +460,8 @@ futures = [pool.submit(ledger.note, number) for number in range(20) for pool in 
 def test_the_interpreter_ends_from_the_command_line_too(backend):
     code = (
         "import sys; from hypern import BlockingExecutor; "
-        "e = BlockingExecutor(2, backend=sys.argv[1]); f = [e.submit(print, n) for n in range(5)]"
+        # One write each: without a GIL, `print` may put another thread's text before its newline.
+        "e = BlockingExecutor(2, backend=sys.argv[1]); f = [e.submit(print, f'{n}\\n', end='') for n in range(5)]"
     )
     done = run_python("-W", "error", "-c", code, backend).ok()
     assert sorted(done.out.split()) == list("01234")
