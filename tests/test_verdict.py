@@ -1050,14 +1050,14 @@ def test_many_threads_ask_at_once():
 
     def ask():
         _verdict._judged.clear()
-        found.append([judge(program)[:2] for program in programs])
+        found.append([(verdict.leaves, verdict.reason) for verdict in map(judge, programs)])
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [[verdict[:2] for verdict in expected]] * 8
+    assert found == [[(verdict.leaves, verdict.reason) for verdict in expected]] * 8
 
 
 def best(statement, number=2000):

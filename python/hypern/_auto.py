@@ -9,6 +9,7 @@ That it was tried elsewhere did no harm: its effects were on copies.
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import sys
 import threading
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from hypern._future import Future
     from hypern._verdict import Verdict
 
-#: Callables about which something is remembered at most.
-MOST_REMEMBERED = 1024
-
 _log = logging.getLogger("hypern")
 
 
@@ -56,10 +54,6 @@ class AutoPool:
         self._settings: tuple[int, int] | None = None
         #: Why nothing leaves.
         self._refused = refused
-        #: Callables that came back: by their verdicts, which are other objects when they have changed.
-        self._came_back: dict[int, tuple[Verdict, str]] = {}
-        #: Callables that were found to be worth the trip, in the same form.
-        self._worth: dict[int, Verdict] = {}
         #: Reasons why calls came back.
         self._reasons: Counter[str] = Counter()
 
@@ -67,10 +61,14 @@ class AutoPool:
 
     def may_leave(self, function: Any) -> bool:
         """Tell whether calls of a callable may leave, as far as is known before one is made."""
+        return self._leaving(function) is not None
+
+    def _leaving(self, function: Any) -> Verdict | None:
+        """Return the verdict on a callable whose calls may leave, None where they stay."""
         if self._refused is not None or not self.shared.is_open() or self._why_all_stay() is not None:
-            return False
+            return None
         verdict = judge(function)
-        return verdict.leaves and id(verdict) not in self._came_back
+        return verdict if verdict.leaves and not verdict.came_back else None
 
     def _why_all_stay(self) -> str | None:
         if self._settings is not None:
@@ -88,9 +86,6 @@ class AutoPool:
         found = route(function, self.backend)
         if found.backend == "threads":
             return found
-        came_back = self._came_back.get(id(judge(function)))
-        if came_back is not None:
-            return found._replace(backend="threads", reason=f"was run elsewhere, and {came_back[1]}")
         function, *data = without_partial(function, *call)
         try:
             ship(function)
@@ -135,26 +130,19 @@ class AutoPool:
         if isinstance(back, errors.BrokenPool):
             self._refused = self._refused or f"the pool of {self.backend} is broken: {_wire.describe(back)}"
         elif isinstance(back, Elsewhere) and back.lasting and function is not None:
-            verdict = judge(function)
-            self._came_back[id(verdict)] = verdict, back.reason
-            _bound(self._came_back)
+            judge(function).came_back = back.reason
 
     def is_worth(self, function: Any) -> bool:
         """Tell whether calls of a callable were found to be worth the trip, and may leave."""
-        return id(judge(function)) in self._worth and self.may_leave(function)
-
-    def note_worth(self, function: Any) -> None:
-        """Take note that calls of a callable are worth the trip."""
-        verdict = judge(function)
-        self._worth[id(verdict)] = verdict
-        _bound(self._worth)
+        return judge(function).worth and self.may_leave(function)
 
     # Calls
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
-        if not self.shared.is_current() and self.may_leave(function) and (away := self.away()) is not None:
+        leaving = None if self.shared.is_current() else self._leaving(function)
+        if leaving is not None and (away := self.away()) is not None:
             try:
-                return away.run(*without_partial(function, args, kwargs))
+                return away.run(*_packed(away, leaving, function, args, kwargs))
             except COMES_BACK as back:
                 self.note(function, back)
             try:
@@ -167,11 +155,12 @@ class AutoPool:
     def submit(
         self, future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None
     ) -> _core.Ticket | None:
-        if not self.shared.is_current() and self.may_leave(function) and (away := self.away()) is not None:
+        leaving = None if self.shared.is_current() else self._leaving(function)
+        if leaving is not None and (away := self.away()) is not None:
             errand = _Errand(self, future, function, args, kwargs)
             try:
-                ticket = away.submit(errand, *without_partial(function, args, kwargs))  # type: ignore[arg-type]
-            except errors.BrokenPool as back:
+                ticket = away.submit(errand, *_packed(away, leaving, function, args, kwargs))  # type: ignore[arg-type]
+            except COMES_BACK as back:
                 self.note(function, back)
             else:
                 return ticket or errand.ticket
@@ -223,13 +212,20 @@ class AutoPool:
         return sum(pool.pending() for pool in self._pools())
 
 
+def _packed(
+    away: _core.Pool, verdict: Verdict, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+) -> tuple[Any, tuple[Any, ...], dict[str, Any] | None]:
+    """Return a call in the form that the pool elsewhere takes. Raises Elsewhere where it has none."""
+    if away.is_current():
+        return function, args, kwargs
+    if type(function) is functools.partial:
+        function, args, kwargs = without_partial(function, args, kwargs)
+        return ship(function), args, kwargs
+    return verdict.shipped or ship(function), args, kwargs
+
+
 def _interpreter_settings() -> tuple[int, int]:
     return sys.getrecursionlimit(), sys.get_int_max_str_digits()
-
-
-def _bound(remembered: dict[int, Any]) -> None:
-    for oldest in list(remembered)[:-MOST_REMEMBERED]:
-        remembered.pop(oldest, None)
 
 
 class _Errand:

@@ -8,6 +8,7 @@ from hypern import errors
 from hypern._crossing import COMES_BACK
 from hypern._in_place import InPlaceBatch
 from hypern._kind import CALLS
+from hypern._verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -164,7 +165,7 @@ class AutoBatch:
         if self._leaves:
             for _, items, _ in list(self._flight.values()):
                 for function in self._functions(items):
-                    self._pool.note_worth(function)
+                    judge(function).worth = True
 
     def _leave(self) -> None:
         away = self._pool.away()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from itertools import chain
 from operator import attrgetter, is_, itemgetter, methodcaller
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hypern._reached import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CellType, FunctionType
 
 MISSING: Any = object()
@@ -64,7 +65,8 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
 
 
-_parts = attrgetter("__code__", "__defaults__", "__kwdefaults__")
+_PARTS = ("__code__", "__defaults__", "__kwdefaults__")
+_parts = attrgetter(*_PARTS)
 
 
 class Watch:
@@ -73,32 +75,19 @@ class Watch:
     It is filled first and asked often: comparisons are made by identity, and loop in C.
     """
 
-    __slots__ = (
-        "_cells",
-        "_classes",
-        "_contents",
-        "_entries",
-        "_functions",
-        "_keep",
-        "_known",
-        "_orders",
-        "_plain",
-        "_probes",
-        "_whole",
-    )
+    __slots__ = ("_cells", "_checks", "_classes", "_entries", "_functions", "_keep", "_plain", "_probes", "_whole")
 
     def __init__(self) -> None:
         self._entries: dict[int, tuple[Mapping[str, Any], dict[str, Any], set[str]]] = {}
         self._whole: dict[int, tuple[Mapping[str, Any], list[Any]]] = {}
         self._functions: dict[int, tuple[FunctionType, tuple[Any, ...]]] = {}
-        self._classes: list[type] = []
-        self._orders: list[tuple[type, ...]] = []
+        self._classes: dict[type, tuple[type, ...]] = {}
         self._plain: list[FunctionType] = []
         self._keep: list[Any] = []
-        self._cells: list[CellType] = []
-        self._contents: list[Any] = []
+        self._cells: list[tuple[CellType, Any]] = []
         self._probes: dict[Callable[[], Any], Any] = {}
-        self._known: list[Any] | None = None
+        #: Made by the first question.
+        self._checks: list[Callable[[], bool]] | None = None
 
     def entry(self, mapping: Mapping[str, Any], name: str, value: Any) -> None:
         """Watch one entry of a namespace; MISSING: that there is none."""
@@ -116,8 +105,7 @@ class Watch:
 
     def bases(self, kind: type) -> None:
         """Watch what a class inherits from."""
-        self._classes.append(kind)
-        self._orders.append(kind.__mro__)
+        self._classes[kind] = kind.__mro__
 
     def function(self, function: FunctionType) -> None:
         """Watch the code, the default values and the attributes of a function."""
@@ -133,8 +121,7 @@ class Watch:
 
     def cell(self, cell: CellType, value: Any) -> None:
         """Watch a cell that is filled."""
-        self._cells.append(cell)
-        self._contents.append(value)
+        self._cells.append((cell, value))
 
     def probe(self, ask: Callable[[], Any], answer: Any) -> None:
         """Watch what a cheap question about the state of the interpreter is answered; compared by equality."""
@@ -142,66 +129,67 @@ class Watch:
 
     def holds(self) -> bool:
         """Tell whether everything is still the same."""
-        known = self._known
-        if known is None:
-            known = self._known = self._prepare()
-        groups, mappings, sizes, values, functions, codes, defaults, keywords, plain = known[:9]
-        cells, inside, classes, orders, probes = known[9:]
+        checks = self._checks
+        if checks is None:
+            checks = self._checks = [*self._make_checks()]
         try:
-            for namespace, getter, expected, absent in groups:
-                if getter is not None and not all(map(is_, getter(namespace), expected)):
+            for check in checks:
+                if not check():
                     return False
-                if absent and not absent.isdisjoint(namespace):
-                    return False
-            if mappings and not (
-                [*map(len, mappings)] == sizes and all(map(is_, chain.from_iterable(map(_values_of, mappings)), values))
-            ):
-                return False
-            if functions and not (
-                all(map(is_, map(_code_of, functions), codes))
-                and all(map(is_, map(_defaults_of, functions), defaults))
-                and all(map(is_, map(_keywords_of, functions), keywords))
-            ):
-                return False
-            if any(map(_attributes_of, plain)):
-                return False
-            if cells and not all(map(is_, map(_content_of, cells), inside)):
-                return False
-            if classes and not all(map(is_, map(_order_of, classes), orders)):
-                return False
         except (KeyError, ValueError, RuntimeError):  # An entry is gone, a cell empty, a namespace changing right now.
             return False
-        return all(ask() == answer for ask, answer in probes)
+        return True
 
-    def _prepare(self) -> list[Any]:
-        groups: list[tuple[Any, ...]] = []
+    def _make_checks(self) -> Iterator[Callable[[], bool]]:
+        """Return a check for each kind of thing that is watched; most functions need one or none."""
         for mapping, there, absent in self._entries.values():
-            names = tuple(there)
-            # With one name it would not be a tuple.
-            getter = itemgetter(*names, names[0]) if names else None
-            groups.append((mapping, getter, (*there.values(), there[names[0]]) if names else (), frozenset(absent)))
-        mappings = [mapping for mapping, _ in self._whole.values()]
-        snapshots = [values for _, values in self._whole.values()]
-        functions = [function for function, _ in self._functions.values()]
-        parts = [part for _, part in self._functions.values()]
-        return [
-            groups,
-            mappings,
-            [*map(len, snapshots)],
-            [*chain.from_iterable(snapshots)],
-            functions,
-            *([part[index] for part in parts] for index in range(3)),
-            self._plain,
-            self._cells,
-            self._contents,
-            self._classes,
-            self._orders,
-            [*self._probes.items()],
-        ]
+            if len(there) == 1:
+                yield partial(_is_entry, mapping, *there.popitem())
+            elif there:
+                yield partial(_are_entries, itemgetter(*there), mapping, (*there.values(),))
+            if absent:
+                yield partial(frozenset(absent).isdisjoint, mapping)
+        if self._whole:
+            mappings, snapshots = zip(*self._whole.values(), strict=True)
+            yield partial(_are_whole, mappings, [*map(len, snapshots)], [*chain.from_iterable(snapshots)])
+        if self._functions:
+            functions, parts = zip(*self._functions.values(), strict=True)
+            for get, values in zip(_GET_PARTS, zip(*parts, strict=True), strict=True):
+                yield partial(_are_same, get, functions, values)
+        if self._plain:
+            yield partial(_have_no_attributes, self._plain)
+        if self._cells:
+            yield partial(_are_same, attrgetter("cell_contents"), *zip(*self._cells, strict=True))
+        if self._classes:
+            yield partial(_are_same, attrgetter("__mro__"), self._classes, [*self._classes.values()])
+        for ask, answer in self._probes.items():
+            yield partial(_is_answer, ask, answer)
 
 
+_GET_PARTS = [*map(attrgetter, _PARTS)]
 _values_of = methodcaller("values")
-_code_of, _defaults_of, _keywords_of = map(attrgetter, ("__code__", "__defaults__", "__kwdefaults__"))
 _attributes_of = attrgetter("__dict__")
-_content_of = attrgetter("cell_contents")
-_order_of = attrgetter("__mro__")
+
+
+def _is_entry(mapping: Mapping[str, Any], name: str, value: Any) -> bool:
+    return mapping.get(name, MISSING) is value
+
+
+def _are_entries(get: Callable[[Any], Any], mapping: Mapping[str, Any], values: tuple[Any, ...]) -> bool:
+    return all(map(is_, get(mapping), values))
+
+
+def _are_whole(mappings: Iterable[Mapping[str, Any]], sizes: list[int], values: list[Any]) -> bool:
+    return [*map(len, mappings)] == sizes and all(map(is_, chain.from_iterable(map(_values_of, mappings)), values))
+
+
+def _are_same(get: Callable[[Any], Any], owners: Iterable[Any], values: Iterable[Any]) -> bool:
+    return all(map(is_, map(get, owners), values))
+
+
+def _have_no_attributes(functions: list[FunctionType]) -> bool:
+    return not any(map(_attributes_of, functions))
+
+
+def _is_answer(ask: Callable[[], Any], answer: Any) -> bool:
+    return bool(ask() == answer)

@@ -6,7 +6,7 @@ Where something cannot, Elsewhere says so, and the call is made at home.
 from __future__ import annotations
 
 import functools
-import weakref
+from pickle import PROTO
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle.cloudpickle
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hypern import _core
-    from hypern._verdict import Verdict
-
-#: Callables whose form is remembered at most.
-MOST_SHIPPED = 256
 
 
 class Elsewhere(Exception):
@@ -92,7 +88,12 @@ def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, l
 
 def _dumps(data: Any) -> bytes:
     payload = _value_types.dumps(data, exactly=True)
-    if b"decimal" in payload and stateless.decimal_state() != stateless.decimal_state_at_first():
+    # Only pickles hold decimals.
+    if (
+        payload.startswith(PROTO)
+        and b"decimal" in payload
+        and stateless.decimal_state() != stateless.decimal_state_at_first()
+    ):
         raise Elsewhere(False, "is given decimals, and the context of decimals is not the one that Python begins with")
     return payload
 
@@ -111,30 +112,15 @@ def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
     return payload
 
 
-class _Shipped:
-    """A callable in the form that crosses, right as long as the verdict is the same object."""
-
-    __slots__ = ("function", "reference", "verdict")
-
-    def __init__(self, reference: Any, verdict: Verdict, function: _core.Shipment) -> None:
-        self.reference = reference
-        self.verdict = verdict
-        self.function = function
-
-
-_shipped: dict[int, _Shipped] = {}
-
-
 def ship(function: Any) -> _core.Shipment | None:
     """Return a callable in the form that is sent once to each worker. Raises Elsewhere where it cannot cross."""
     if function is None:
         return None
+    verdict = judge(function)
+    if verdict.shipped is not None and type(function) is not functools.partial:
+        return verdict.shipped
     from hypern._core import Shipment
 
-    verdict = judge(function)
-    known = _shipped.get(id(function))
-    if known is not None and known.verdict is verdict and known.reference() is function:
-        return known.function
     try:
         content = dumps_whole(function, (function,))
     except KeyboardInterrupt:
@@ -142,17 +128,9 @@ def ship(function: Any) -> _core.Shipment | None:
     except BaseException as error:
         raise Elsewhere(True, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
     shipment = Shipment(_wire.KEPT + content)
-    if type(function) is functools.partial:
-        # The verdict is on the function inside, and knows nothing of the rest.
-        return shipment
-    key, shipped = id(function), _shipped
-    try:
-        reference = weakref.ref(function, lambda _: shipped.pop(key, None))
-    except TypeError:
-        return shipment
-    shipped[key] = _Shipped(reference, verdict, shipment)
-    for oldest in list(shipped)[:-MOST_SHIPPED]:
-        shipped.pop(oldest, None)
+    # The verdict on a partial is that on the function inside; and what was judged may be something else by now.
+    if type(function) is not functools.partial and judge(function) is verdict:
+        verdict.shipped = shipment
     return shipment
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from sys import getprofile, gettrace
 from typing import Any, NamedTuple
 
 from hypern import _gil
@@ -38,14 +39,17 @@ def away_backend() -> str | None:
     return "interpreters" if sys.version_info >= (3, 13) else "processes"
 
 
+_get_tool = sys.monitoring.get_tool if sys.version_info >= (3, 12) else lambda _: None
+_TOOLS = tuple(range(6 if sys.version_info >= (3, 12) else 0))
+
+
 def why_all_stay() -> str | None:
     """Return why no call may leave just now, None where calls may."""
-    if sys.gettrace() is not None or threading.gettrace() is not None:
+    if gettrace() is not None or threading.gettrace() is not None:
         return "a debugger or a coverage tool traces this program, and would not see what runs elsewhere"
-    if sys.getprofile() is not None or threading.getprofile() is not None:
+    if getprofile() is not None or threading.getprofile() is not None:
         return "a profiler watches this program, and would not see what runs elsewhere"
-    monitoring = getattr(sys, "monitoring", None)
-    if monitoring is not None and any(map(monitoring.get_tool, range(6))):
+    if any(map(_get_tool, _TOOLS)):
         return "a tool monitors this program, and would not see what runs elsewhere"
     return None
 
@@ -55,4 +59,6 @@ def route(function: Any, backend: str) -> Route:
     from hypern._verdict import judge  # Loaded where a call may leave.
 
     verdict = judge(function)
-    return Route(backend if verdict.leaves else "threads", *verdict[1:])
+    where = backend if verdict.leaves and not verdict.came_back else "threads"
+    reason = f"was run elsewhere, and {verdict.came_back}" if verdict.came_back else verdict.reason
+    return Route(where, reason, verdict.file, verdict.line, verdict.name, verdict.advice)

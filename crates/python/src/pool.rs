@@ -362,8 +362,13 @@ fn prepare_call(
     if !core.backend.is_isolated() {
         return Ok(Work::Call(Call { function, args, kwargs, context: Context::copy_current(py)? }));
     }
-    let shipped =
-        core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone());
+    // The caller has it in the form that crosses, perhaps.
+    let shipped = match function.extract::<PyRef<'_, Shipment>>(py) {
+        Ok(shipped) => Some(shipped.clone()),
+        Err(_) => {
+            core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone())
+        }
+    };
     let data = (args, kwargs).into_pyobject(py)?.into_any();
     encode(py, core, Kind::Call, &function, shipped, &data, awaited).map(Work::Encoded)
 }

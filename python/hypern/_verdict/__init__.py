@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
+from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hypern._capture import MISSING, contents
 from hypern._verdict.reach import Reach
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from hypern._capture import Watch
+    from hypern._core import Shipment
 
 #: Callables whose verdict is remembered at most.
 MOST_JUDGED = 1024
@@ -27,8 +29,12 @@ _SMALL = 1024
 _GENERATOR = 0x20  # CO_GENERATOR
 
 
-class Verdict(NamedTuple):
-    """Whether a call may leave the shared interpreter, and why."""
+@dataclass(slots=True, eq=False)
+class Verdict:
+    """Whether a call may leave the shared interpreter, and why; and what was learned from calls since.
+
+    It is another object when the callable, or something that it reads, has changed.
+    """
 
     leaves: bool
     #: In words a user understands.
@@ -40,6 +46,12 @@ class Verdict(NamedTuple):
     name: str | None
     #: What to change, "" if there is nothing to say.
     advice: str
+    #: Why a call came back and all others would, "" if none did. Like what follows, written by any thread.
+    came_back: str = ""
+    #: Whether calls were found to be worth the trip.
+    worth: bool = False
+    #: The callable in the form that crosses, once it was needed.
+    shipped: Shipment | None = None
 
 
 class _Judged:
@@ -155,8 +167,7 @@ def _judge_by_model(function: FunctionType) -> Verdict | None:
         or not model.watch.holds()
     ):
         return None
-    file, line = _place(function)
-    verdict = model.verdict._replace(file=file, line=line)
+    verdict = Verdict(True, model.verdict.reason, *_place(function), None, "")
     _keep(id(function), function, model.watch, verdict, cells)
     return verdict
 
@@ -218,8 +229,7 @@ def _look(function: Any, reach: Reach, held: Any = MISSING) -> Verdict:
     except Exception as error:  # Too deep, or with attributes that raise: whatever it is, the call works where it is.
         reach.lasting = False
         return Verdict(False, f"was not understood: {type(error).__name__}", *_place(function), None, "")
-    file, line = _place(function)
-    return Verdict(True, "touches nothing outside itself that can change", file, line, None, "")
+    return Verdict(True, "touches nothing outside itself that can change", *_place(function), None, "")
 
 
 def _begin(function: Any, reach: Reach) -> None:
