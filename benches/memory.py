@@ -6,6 +6,7 @@ A tenth as many tasks come first and do not count.
 from __future__ import annotations
 
 import sys
+import time
 from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -53,15 +54,15 @@ def main() -> None:
 
 
 def _per_worker(options: measure.Options, report: measure.Report) -> None:
-    """Of pools with many workers, so that what one worker takes stands out; after one call on each."""
+    """Of pools with many workers, so that what one worker takes stands out; after one call on each, which all do at once."""
     many = 8
-    table = report.table(f"resident memory of each of {many} workers that have done one small call")
+    table = report.table(f"resident memory of each of {many} workers that have done one call of time.sleep")
     for backend in options.backends:
         with rivals.open_hypern(backend, 1) as first:
-            first.run_sync(work.noop)
+            first.run_sync(time.sleep, 0.0)
             before = measure.resident_bytes()
             with rivals.open_hypern(backend, many) as pool:
-                pool.map(work.square, range(50 * many), chunk_size=1)
+                wait([pool.submit(time.sleep, 1.0) for _ in range(many)])
                 each = (measure.resident_bytes() - before) / many / 1e6
         name = rivals.hypern_name(backend)
         table.add(name, MB=each)
