@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _per_worker(options: measure.Options, report: measure.Report) -> None:
-    """Of pools with many workers, so that what one worker takes stands out; after one call on each, which all do at once."""
+    """Of pools with many workers, so that what one worker takes stands out; after one call on each, all at once."""
     many = 8
     table = report.table(f"resident memory of each of {many} workers that have done one call of time.sleep")
     for backend in options.backends:
