@@ -12,7 +12,7 @@ import pytest
 import tasks
 import ways
 from child import run
-from hypern import BlockingExecutor, ShutdownError, TaskError
+from hypern import BlockingExecutor, ShutdownError, TaskError, _route
 from hypern.blocking import blocking, blocking_map, blocking_parallel, blocking_run
 from sync import aside, children, eventually
 
@@ -376,3 +376,35 @@ def test_a_task_waits_for_what_others_submitted_by_concurrent_futures_wait(make)
     task = executor.submit(lambda: len(concurrent.futures.wait([handed.get()], timeout=20).done))
     handed.put(executor.submit(tasks.square, 3))
     assert task.result(20) == 1
+
+
+@pytest.mark.skipif(_route.away_backend() is None, reason="auto has one pool here")
+def test_a_callback_elsewhere_may_wait_for_a_task_here_that_waits_for_one_elsewhere():
+    """The two pools of auto are one where tasks wait for each other."""
+    run(
+        """
+        from hypern import BlockingExecutor
+        executor = BlockingExecutor(1)
+        results = []
+
+        def counts(number):
+            for _ in range(number):
+                pass
+            return number
+
+        def waits():  # stays: it reads what can change
+            results.append(last.result())
+
+        def waits_for_that(_):
+            results.append(here.result())
+
+        assert executor.run_sync(counts, 1) == 1
+        first = executor.submit(counts, 3_000_000)  # so that the next one has its callback before it is done
+        called = executor.submit(counts, 2)
+        called.add_done_callback(waits_for_that)
+        last = executor.submit(counts, 3)
+        here = executor.submit(waits)
+        executor.shutdown(timeout_secs=None)
+        assert results == [3, None], results
+        """
+    ).ok()

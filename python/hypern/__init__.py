@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from hypern._executor import BlockingExecutor
     from hypern._route import Route
     from hypern._stats import Stats
-    from hypern.errors import BrokenPool, ShutdownError, TaskError, TransferError, WorkerCrashed
+    from hypern.errors import BrokenPool, QueueFull, ShutdownError, TaskError, TransferError, WorkerCrashed
 
 __all__ = (
     "BlockingExecutor",
     "BrokenPool",
+    "QueueFull",
     "Route",
     "ShutdownError",
     "Stats",

@@ -20,11 +20,13 @@ class Pool:
         backend: str,
         workers: int,
         queue_size: int,
+        full_timeout: float | None,
         stack_size: int,
         thread_name_prefix: str,
         face: Face,
         launch: list[str],
         setup: bytes,
+        beside: Pool | None = None,
     ) -> Pool: ...
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any: ...
     def submit(
@@ -51,6 +53,7 @@ class Ticket:
     """Names one submitted task, so that a worker that waits for it can see to it that somebody runs it."""
 
     def help(self) -> None: ...
+    def withdraw(self) -> None: ...
     def assist(self) -> None: ...
 
 @final

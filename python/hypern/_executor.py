@@ -30,6 +30,8 @@ Backend = Literal["auto", "threads", "interpreters", "processes"]
 #: One call of ``run_parallel``.
 Call = tuple[Callable[..., Any], Iterable[Any]] | tuple[Callable[..., Any], Iterable[Any], dict[str, Any] | None]
 
+OnFull = Literal["block", "raise"]
+
 BACKENDS = ("auto", "threads", "interpreters", "processes")
 #: Most workers of one pool: far over what a machine has cores for, and under what exhausts it.
 MAX_THREADS = 4096
@@ -43,8 +45,12 @@ class BlockingExecutor(Executor):
     """A pool of Rust threads that run Python callables.
 
     ``max_threads`` is the number of workers, 0 for the CPUs that this process may use; ``max_workers`` is another
-    spelling of it. ``queue_size`` is how many accepted tasks may wait to be started, 0 for any number; a call that
-    finds the queue full waits.
+    spelling of it.
+
+    ``queue_size`` is how many accepted tasks may wait to be started, 0 for any number; a chunk of ``map`` counts as one. A
+    call that finds the queue full waits, at most ``full_timeout`` seconds (None: as long as it takes), or not at all with
+    ``on_full="raise"``; then it raises QueueFull. ``map`` and ``run_parallel`` ask for space so once, before their first
+    chunk (``map``: before it takes an item); after that they wait as long as it takes.
 
     ``backend`` says where tasks run: ``"threads"`` in this interpreter, sharing its memory, in parallel on
     free-threaded builds and taking turns elsewhere; ``"interpreters"`` in one subinterpreter with a GIL of its own for
@@ -75,6 +81,8 @@ class BlockingExecutor(Executor):
         queue_size: int = 0,
         *,
         backend: Backend = "auto",
+        on_full: OnFull = "block",
+        full_timeout: float | None = None,
         stack_size: int = 0,
         thread_name_prefix: str = "hypern",
         initializer: Callable[..., object] | None = None,
@@ -99,6 +107,7 @@ class BlockingExecutor(Executor):
             backend=backend,
             workers=checked_count("max_threads", max_threads, MAX_THREADS) or default_workers(),
             queue_size=checked_count("queue_size", queue_size, sys.maxsize),
+            full_timeout=_checked_patience(on_full, full_timeout),
             stack_size=checked_stack_size("stack_size", stack_size),
             thread_name_prefix=thread_name_prefix,
             initializer=initializer,
@@ -115,7 +124,7 @@ class BlockingExecutor(Executor):
         Other Python threads run while this one waits; Ctrl-C ends the wait, and the task where it has not started.
 
         Raises an exception that is both what the callable raised and a TaskError; ShutdownError if the executor is
-        shut down; WorkerCrashed, TransferError and BrokenPool as their names say.
+        shut down; WorkerCrashed, TransferError, BrokenPool and QueueFull as their names say.
         """
         return self._opened().run(callable, args, kwargs or None)
 
@@ -124,7 +133,7 @@ class BlockingExecutor(Executor):
 
         The future holds what the callable raised, as it was raised.
 
-        Raises ShutdownError if the executor is shut down, BrokenPool if it is broken.
+        Raises ShutdownError if the executor is shut down, BrokenPool if it is broken, QueueFull as the executor was told.
         """
         future: Future[T] = Future()
         ticket = self._opened().submit(future, fn, args, kwargs or None)
@@ -137,7 +146,7 @@ class BlockingExecutor(Executor):
 
         All tasks are run, also when some fail; then an exception that is both what the first failing one raised and a
         TaskError is raised. Raises TypeError for anything but such tuples before a task has run; ShutdownError,
-        WorkerCrashed, TransferError and BrokenPool as ``run_sync`` does.
+        WorkerCrashed, TransferError, BrokenPool and QueueFull as ``run_sync`` does.
         """
         calls = list(tasks)
         for index, call in enumerate(calls):
@@ -155,7 +164,7 @@ class BlockingExecutor(Executor):
 
         After the first failure nothing more is handed out, and an exception that is both what the callable raised and
         a TaskError is raised at once; chunks that run then finish unseen. Raises ShutdownError, WorkerCrashed,
-        TransferError and BrokenPool as ``run_sync`` does.
+        TransferError, BrokenPool and QueueFull as ``run_sync`` does.
         """
         if len(iterables) > 1 and type(iterables[-1]) is int:
             *rest, chunk_size = iterables
@@ -298,6 +307,21 @@ def checked_stack_size(name: str, value: Any) -> int:
     if size < LEAST_STACK:
         raise ValueError(f"{name} must be 0 or at least {LEAST_STACK} bytes, not {size}")
     return size
+
+
+def _checked_patience(on_full: Any, timeout: Any) -> float | None:
+    """Return how many seconds a call waits while the queue is full, None for as long as it takes."""
+    if on_full not in ("block", "raise"):
+        raise ValueError(f"on_full must be 'block' or 'raise', not {on_full!r}")
+    if timeout is None:
+        return 0.0 if on_full == "raise" else None
+    if on_full == "raise":
+        raise TypeError("on_full='raise' waits for nothing; give full_timeout with on_full='block'")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"full_timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"full_timeout must be at least 0 seconds, not {timeout}")
+    return float(timeout)
 
 
 def _checked_call(index: int, call: Any) -> tuple[Any, ...]:

@@ -46,6 +46,14 @@ class Future(concurrent.futures.Future[T]):
             waiters.extend(self._waiters)
             self._waiters = waiters
 
+    def cancel(self) -> bool:
+        """Cancel the task unless it has started; the queue then has room for another one."""
+        if not super().cancel():
+            return False
+        if self._ticket is not None:
+            self._ticket.withdraw()
+        return True
+
     def result(self, timeout: float | None = None) -> T:
         """Return what the task returned or raise what it raised; wait for it, at most ``timeout`` seconds."""
         self._help()

@@ -48,6 +48,8 @@ class Settings(NamedTuple):
     backend: str
     workers: int
     queue_size: int
+    #: Seconds that a call waits while the queue is full; None: as long as it takes.
+    full_timeout: float | None
     stack_size: int
     thread_name_prefix: str
     initializer: Callable[..., object] | None
@@ -68,6 +70,7 @@ class Face(NamedTuple):
     failed: Callable[[BaseException], None]
     task_error: Callable[[BaseException], BaseException] = errors.as_task_error
     refused: Callable[[str | None], Exception] = errors.refused
+    full: Callable[[int, float, Any], Exception] = errors.full
     crashed: Callable[[int, int | None, str], Exception] = errors.crashed
     run_chunk: Callable[[int, Any, Any], list[Any]] = run_chunk
     ship: Callable[[Any], Any] = _shipping.ship
@@ -117,12 +120,13 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
     def open_away() -> _core.Pool:
         global _made_elsewhere
         _made_elsewhere += elsewhere.workers
-        return _open_core(elsewhere, away, face, unnoticed=True)
+        return _open_core(elsewhere, away, face, beside=shared)
 
     return _auto.AutoPool(shared, away, open_away, refused)
 
 
-def _open_core(settings: Settings, backend: str, face: Face, unnoticed: bool = False) -> _core.Pool:
+def _open_core(settings: Settings, backend: str, face: Face, beside: _core.Pool | None = None) -> _core.Pool:
+    """Start workers; ``beside`` the shared ones of the same executor, where nobody must notice that calls left."""
     from hypern import _core
 
     if backend == "threads":
@@ -135,11 +139,13 @@ def _open_core(settings: Settings, backend: str, face: Face, unnoticed: bool = F
         backend=backend,
         workers=settings.workers,
         queue_size=settings.queue_size,
+        full_timeout=settings.full_timeout,
         stack_size=settings.stack_size,
         thread_name_prefix=settings.thread_name_prefix,
         face=face,
         launch=_LAUNCH[backend](),
-        setup=_setup(settings, backend, unnoticed) if backend != "threads" else b"",
+        setup=_setup(settings, backend, beside is not None) if backend != "threads" else b"",
+        beside=beside,
     )
     _lifetime.add(pool)
     return pool

@@ -6,6 +6,7 @@
      ├── TaskError             a task raised; also an instance of what it raised, where the two can be combined
      │    └── TransferError    something of a task cannot cross to a worker or back (also a TypeError)
      ├── ShutdownError         the executor is shut down
+     ├── QueueFull             too many tasks wait to be started (also a queue.Full)
      ├── WorkerCrashed         the worker process of this task died
      └── concurrent.futures.BrokenExecutor
           └── BrokenPool       the workers cannot be started, or their initializer failed
@@ -13,13 +14,14 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import weakref
 from concurrent.futures import BrokenExecutor
 from types import MemberDescriptorType
 from typing import Any
 
-__all__ = ("BrokenPool", "ShutdownError", "TaskError", "TransferError", "WorkerCrashed")
+__all__ = ("BrokenPool", "QueueFull", "ShutdownError", "TaskError", "TransferError", "WorkerCrashed")
 
 
 class TaskError(RuntimeError):
@@ -34,6 +36,22 @@ class TaskError(RuntimeError):
 
 class ShutdownError(RuntimeError):
     """The executor accepts nothing any more because it is shut down."""
+
+
+class QueueFull(RuntimeError, queue.Full):
+    """As many tasks wait to be started as ``queue_size`` allows; nothing was run.
+
+    ``size`` is that number. ``task`` is the call that was refused, ``(callable, args, kwargs)``, for another try; None
+    for ``map``, which is refused before it takes its first item, and for ``run_parallel``.
+    """
+
+    def __init__(self, message: str, size: int, task: tuple[Any, tuple[Any, ...], dict[str, Any]] | None) -> None:
+        super().__init__(message, size, task)
+        self.size = size
+        self.task = task
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class TransferError(TaskError, TypeError):
@@ -64,6 +82,15 @@ def refused(reason: str | None) -> Exception:
     if reason is None:
         return ShutdownError("the executor is shut down and accepts no tasks; make a new BlockingExecutor")
     return BrokenPool(f"the executor is broken and accepts no tasks: {reason}")
+
+
+def full(size: int, waited: float, task: Any) -> QueueFull:
+    """Make the error for a call that found the queue full, and still full after so many seconds."""
+    if waited:
+        how, advice = f"was full for {waited:g} s", "try again later, or give full_timeout= or queue_size= more"
+    else:
+        how, advice = "is full", "try again later, wait with on_full='block', or give queue_size= more"
+    return QueueFull(f"the queue {how}: {size} tasks wait to be started (queue_size={size}); {advice}", size, task)
 
 
 def crashed(pid: int, exitcode: int | None, detail: str) -> WorkerCrashed:

@@ -1,6 +1,7 @@
 //! The pool of hypern: who waits for whom, and why nobody waits for ever. Nothing here knows Python.
 //!
 //! * [`queue`](mod@queue): tasks that are accepted and not started; bounded or not; [`Ticket`] names one of them.
+//! * [`space`](mod@space): how many tasks may wait, in one queue or in several that share the limit.
 //! * [`idle`](mod@idle): how a worker without work waits, and how it is reached in a few microseconds.
 //! * [`pause`](mod@pause): how workers are made to rest between two tasks.
 //! * [`promise`](mod@promise): where one caller waits for one outcome. [`mailbox`](mod@mailbox): where one caller waits for many.
@@ -16,6 +17,7 @@ pub mod mailbox;
 pub mod pause;
 pub mod promise;
 pub mod queue;
+pub mod space;
 pub mod stats;
 pub mod sync;
 
@@ -24,4 +26,5 @@ pub use mailbox::Mailbox;
 pub use pause::Pause;
 pub use promise::Promise;
 pub use queue::{Limit, Next, PushError, Queue, Ticket};
+pub use space::Space;
 pub use stats::Stats;

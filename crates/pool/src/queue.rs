@@ -4,13 +4,13 @@
 //! the one who ends the pool. Whoever takes the task out of its [`Ticket`] owns it, so it runs at most once; an
 //! emptied ticket that still lies in the queue is passed over.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::idle::Idle;
 use crate::pause::Pause;
-use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, SegQueue, fence};
+use crate::space::Space;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, SegQueue, fence};
 
 /// Names one accepted task; the task is inside until somebody claims it.
 #[derive(Debug)]
@@ -68,33 +68,30 @@ pub struct Queue<T> {
     tickets: SegQueue<Ticket<T>>,
     /// Tasks accepted and not claimed. Raised by the pusher before its ticket is visible, lowered by the claimer.
     pending: AtomicUsize,
-    /// The most `pending` may be for a push that heeds the bound; `usize::MAX` where there is none.
-    capacity: usize,
+    /// What a push that heeds the bound needs a share of; `None` where there is no bound.
+    space: Option<Arc<Space>>,
     /// Set once, by [`Queue::close`]; never cleared.
     closed: AtomicBool,
     idle: Idle,
     pause: Pause,
-    /// Pushers that wait for space or are about to: written by themselves, under `space_lock`.
-    blocked: AtomicUsize,
-    space_lock: Mutex<()>,
-    /// Notified by claimers while somebody is blocked, and by [`Queue::close`].
-    space: Condvar,
 }
 
 impl<T> Queue<T> {
-    /// Makes an empty queue for at most `capacity` tasks, or any number.
-    pub fn new(capacity: Option<NonZeroUsize>) -> Self {
+    /// Makes an empty queue for as many tasks as there is space for, or any number.
+    pub fn new(space: Option<Arc<Space>>) -> Self {
         Self {
             tickets: SegQueue::new(),
             pending: AtomicUsize::new(0),
-            capacity: capacity.map_or(usize::MAX, NonZeroUsize::get),
+            space,
             closed: AtomicBool::new(false),
             idle: Idle::new(),
             pause: Pause::new(),
-            blocked: AtomicUsize::new(0),
-            space_lock: Mutex::new(()),
-            space: Condvar::new(),
         }
+    }
+
+    /// What bounds the queue, perhaps together with others.
+    pub fn space(&self) -> Option<&Arc<Space>> {
+        self.space.as_ref()
     }
 
     /// Accepts `task`, or gives it back at once. Never waits.
@@ -120,15 +117,11 @@ impl<T> Queue<T> {
 
     /// Waits until a push could be accepted, the queue is closed, or `timeout` has passed; then try again.
     ///
-    /// Woken by a claim or by [`Queue::close`].
+    /// Woken by a claim or by [`Queue::close`]. Who does not push afterwards calls [`Space::wake_one`].
     pub fn wait_for_space(&self, timeout: Option<Duration>) {
-        let guard = self.space_lock.lock();
-        self.blocked.fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        if self.pending.load(Ordering::SeqCst) >= self.capacity && !self.is_closed() {
-            drop(self.space.wait(guard, timeout));
+        if let Some(space) = &self.space {
+            space.wait(timeout, || self.is_closed());
         }
-        self.blocked.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Takes the oldest task, waiting for one, or tells to rest or end, having called `deliver` first: the worker's last outcome, whose receiver
@@ -191,10 +184,8 @@ impl<T> Queue<T> {
     pub fn claim(&self, ticket: &Ticket<T>) -> Option<T> {
         let task = ticket.take()?;
         self.pending.fetch_sub(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        if self.blocked.load(Ordering::SeqCst) > 0 {
-            drop(self.space_lock.lock());
-            self.space.notify_one();
+        if let Some(space) = &self.space {
+            space.give_back();
         }
         Some(task)
     }
@@ -204,8 +195,9 @@ impl<T> Queue<T> {
         self.closed.store(true, Ordering::SeqCst);
         self.idle.wake_all();
         self.pause.wake();
-        drop(self.space_lock.lock());
-        self.space.notify_all();
+        if let Some(space) = &self.space {
+            space.wake_all();
+        }
     }
 
     /// Claims everything that has not been started.
@@ -224,17 +216,14 @@ impl<T> Queue<T> {
     }
 
     fn reserve(&self, limit: Limit) -> bool {
-        if limit == Limit::Passed || self.capacity == usize::MAX {
-            self.pending.fetch_add(1, Ordering::SeqCst);
-            return true;
-        }
-        let mut pending = self.pending.load(Ordering::SeqCst);
-        while pending < self.capacity {
-            match self.pending.compare_exchange_weak(pending, pending + 1, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return true,
-                Err(now) => pending = now,
+        if let Some(space) = &self.space {
+            match limit {
+                Limit::Passed => space.overfill(),
+                Limit::Heeded if !space.take() => return false,
+                Limit::Heeded => {}
             }
         }
-        false
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        true
     }
 }

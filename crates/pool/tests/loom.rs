@@ -8,8 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hypern_pool::sync::{AtomicUsize, Ordering};
-use hypern_pool::{Limit, Mailbox, Next, Promise, PushError, Queue};
+use hypern_pool::{Limit, Mailbox, Next, Promise, PushError, Queue, Space};
 use loom::thread;
+
+fn space(capacity: usize) -> Option<Arc<Space>> {
+    NonZeroUsize::new(capacity).map(|capacity| Arc::new(Space::new(capacity)))
+}
 
 fn take<T>(queue: &Queue<T>) -> Option<T> {
     match queue.next_after(|| ()) {
@@ -104,7 +108,7 @@ fn a_ticket_is_claimed_by_one_of_the_caller_and_the_worker() {
 #[test]
 fn a_pusher_that_waits_for_space_is_woken_by_a_claim() {
     check(|| {
-        let queue = Arc::new(Queue::new(NonZeroUsize::new(1)));
+        let queue = Arc::new(Queue::new(space(1)));
         queue.push(1, Limit::Heeded).expect("open");
         let pusher = thread::spawn({
             let queue = Arc::clone(&queue);
@@ -125,7 +129,7 @@ fn a_pusher_that_waits_for_space_is_woken_by_a_claim() {
 #[test]
 fn a_pusher_that_waits_for_space_is_woken_by_the_end() {
     check(|| {
-        let queue = Arc::new(Queue::new(NonZeroUsize::new(1)));
+        let queue = Arc::new(Queue::new(space(1)));
         queue.push(1, Limit::Heeded).expect("open");
         let pusher = thread::spawn({
             let queue = Arc::clone(&queue);
@@ -141,6 +145,59 @@ fn a_pusher_that_waits_for_space_is_woken_by_the_end() {
         });
         queue.close();
         pusher.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_pusher_is_woken_by_a_claim_in_another_queue_of_its_space() {
+    check(|| {
+        let shared = space(1);
+        let queue = Arc::new(Queue::new(shared.clone()));
+        let other = Queue::new(shared);
+        other.push(1, Limit::Heeded).expect("open");
+        let pusher = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                while let Err(PushError::Full(_)) = queue.push(2, Limit::Heeded) {
+                    queue.wait_for_space(None);
+                }
+            }
+        });
+        assert_eq!(take(&other), Some(1));
+        pusher.join().expect("no panic");
+        assert_eq!(take(&queue), Some(2));
+        assert_eq!(other.pending(), 0);
+    });
+}
+
+#[test]
+fn one_who_waited_for_space_and_does_not_push_keeps_it_from_nobody() {
+    check(|| {
+        let queue = Arc::new(Queue::new(space(1)));
+        queue.push(1, Limit::Heeded).expect("open");
+        let asker = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                let space = queue.space().expect("bounded");
+                while !space.is_left() {
+                    queue.wait_for_space(None);
+                }
+                space.wake_one();
+            }
+        });
+        let pusher = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                while let Err(PushError::Full(_)) = queue.push(2, Limit::Heeded) {
+                    queue.wait_for_space(None);
+                }
+                // As a worker takes it: the asker may have come late.
+                queue.try_take()
+            }
+        });
+        assert!(queue.try_take().is_some());
+        assert_eq!(pusher.join().expect("no panic"), Some(2));
+        asker.join().expect("no panic");
     });
 }
 

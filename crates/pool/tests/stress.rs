@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hypern_pool::{Lifecycle, Limit, Next, Promise, PushError, Queue, ThreadSettings};
+use hypern_pool::{Lifecycle, Limit, Next, Promise, PushError, Queue, Space, ThreadSettings};
+
+fn space(capacity: usize) -> Option<Arc<Space>> {
+    NonZeroUsize::new(capacity).map(|capacity| Arc::new(Space::new(capacity)))
+}
 
 fn take<T>(queue: &Queue<T>) -> Option<T> {
     match queue.next_after(|| ()) {
@@ -35,8 +39,8 @@ fn push_waiting<T>(queue: &Queue<T>, mut task: T) -> Result<(), T> {
 
 #[test]
 fn every_task_of_many_pushers_runs_once() {
-    for capacity in [None, NonZeroUsize::new(1), NonZeroUsize::new(7)] {
-        let queue = Arc::new(Queue::new(capacity));
+    for space in [None, space(1), space(7)] {
+        let queue = Arc::new(Queue::new(space));
         let lifecycle = Arc::new(Lifecycle::new());
         let sum = Arc::new(AtomicUsize::new(0));
         for index in 0..3 {
@@ -64,7 +68,7 @@ fn every_task_of_many_pushers_runs_once() {
 #[test]
 fn pushes_that_race_with_the_end_run_or_come_back() {
     for round in 0..300 {
-        let queue = Arc::new(Queue::new(NonZeroUsize::new(1 + round % 3)));
+        let queue = Arc::new(Queue::new(space(1 + round % 3)));
         let lifecycle = Arc::new(Lifecycle::new());
         let ran = Arc::new(AtomicUsize::new(0));
         for index in 0..2 {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hypern_pool::{Limit, Mailbox, Ticket};
+use hypern_pool::{Limit, Mailbox, PushError, Ticket};
 use hypern_wire::Kind;
 use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ use crate::core::Core;
 use crate::face::Face;
 use crate::lineage;
 use crate::outcome::Outcome;
-use crate::pool::{Pool, Pushed, prepare_chunk, push};
+use crate::pool::{Pool, prepare_chunk, push};
 use crate::task::{Inbox, Letter, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
@@ -144,17 +144,18 @@ impl Batch {
         let reply = Reply::Batch(Arc::clone(&self.inbox), index);
         let task = Task::new(work, reply);
         let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
-        match push(py, &self.core, task, limit)? {
-            Pushed::Accepted(ticket) => {
+        match push(py, &self.core, task, limit, None)? {
+            Ok(ticket) => {
                 self.open().push_back(Open { index, ticket, core: Arc::clone(&self.core) });
                 Ok(())
             }
-            Pushed::Refused(task) if self.helping => {
+            Err(PushError::Closed(task)) if self.helping => {
                 // The pool was shut down while it finishes the task that makes this call: that includes the call.
                 self.inbox.mailbox.put(self.run_here(py, index, &task.work));
                 Ok(())
             }
-            Pushed::Refused(_) => Err(self.core.refusal(py)),
+            // Without a deadline nothing is refused for want of space.
+            Err(_) => Err(self.core.refusal(py)),
         }
     }
 

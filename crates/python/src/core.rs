@@ -3,27 +3,32 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::backend::Backend;
 use crate::buffer::GivenBack;
-use crate::face::Face;
+use crate::face::{Face, raised_by};
 use crate::fork::{self, Inherited};
 use crate::interrupt::Reach;
-use crate::lineage;
+use crate::lineage::{self, Part};
 use crate::outcome::{Outcome, start_future};
 use crate::task::{Reply, Task};
 
 /// What the workers of a pool share with its callers.
 #[derive(Debug)]
 pub(crate) struct Core {
-    /// Names the pool in a lineage.
+    /// Names the pool in a lineage, together with the one beside it: tasks of one wait for tasks of the other.
     pub(crate) id: u64,
+    pub(crate) part: Part,
     /// The fork generation that the pool's threads live in.
     pub(crate) generation: u64,
     pub(crate) queue: Queue<Task>,
+    /// How long a call waits while the queue is full; `None`: as long as it takes.
+    pub(crate) patience: Option<Duration>,
     pub(crate) lifecycle: Arc<Lifecycle>,
     /// Counts the interpreters of the pool.
     pub(crate) interpreters: Arc<Lifecycle>,
@@ -71,15 +76,23 @@ impl Core {
         backend: Backend,
         face: Face,
         queue: Queue<Task>,
+        patience: Option<Duration>,
         threads: ThreadSettings,
         workers: usize,
+        beside: Option<&Self>,
     ) -> Self {
         /// The last number given out.
         static LAST: AtomicU64 = AtomicU64::new(0);
+        let (id, part) = match beside {
+            Some(first) => (first.id, Part::Beside),
+            None => (LAST.fetch_add(1, Ordering::Relaxed), Part::First),
+        };
         Self {
-            id: LAST.fetch_add(1, Ordering::Relaxed),
+            id,
+            part,
             generation: fork::generation(),
             queue,
+            patience,
             lifecycle: Arc::new(Lifecycle::new()),
             interpreters: Arc::new(Lifecycle::new()),
             given_back: Arc::new(Mailbox::new()),
@@ -130,12 +143,12 @@ impl Core {
                 continue;
             }
             let outcome = Outcome::Refused(self.broken.get().cloned());
-            drop(reply.settle(outcome, std::time::Duration::ZERO, None, &self.face));
+            drop(reply.settle(outcome, Duration::ZERO, None, &self.face));
         }
     }
 
-    /// Tells whether the current thread must not wait for a worker of this pool: it works for the pool itself, or is about to
-    /// fork, for which interpreters rest.
+    /// Tells whether the current thread must not wait for a worker of this pool: it works for it or the one beside it, or is about
+    /// to fork, for which interpreters rest.
     pub(crate) fn is_current(&self) -> bool {
         self.rests_for_this_thread() || lineage::contains(self.id)
     }
@@ -143,5 +156,17 @@ impl Core {
     /// The exception for a call that came too late.
     pub(crate) fn refusal(&self, py: Python<'_>) -> PyErr {
         self.face.refusal(py, self.broken.get().map(String::as_str))
+    }
+
+    /// Until when a call that begins now waits while the queue is full; `None`: as long as it takes.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.patience.and_then(|patience| Instant::now().checked_add(patience))
+    }
+
+    /// The exception for a call that found no space in the queue; `task` is what the caller gets back.
+    pub(crate) fn is_full(&self, py: Python<'_>, task: Option<Bound<'_, PyTuple>>) -> PyErr {
+        let capacity = self.queue.space().map_or(usize::MAX, |space| space.capacity());
+        let waited = self.patience.unwrap_or_default().as_secs_f64();
+        raised_by(py, self.face.full.call1(py, (capacity, waited, task)))
     }
 }

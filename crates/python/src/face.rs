@@ -13,6 +13,8 @@ pub(crate) struct Face {
     pub(crate) task_error: Py<PyAny>,
     /// `refused(reason: str | None) -> exception`: for a pool that is shut down, or broken for that reason.
     pub(crate) refused: Py<PyAny>,
+    /// `full(size, waited, task: tuple | None) -> exception`: for a queue that is full after so many seconds.
+    pub(crate) full: Py<PyAny>,
     /// `crashed(pid, status, detail) -> exception`: for a task whose worker process died.
     pub(crate) crashed: Py<PyAny>,
     /// `ship(function) -> Shipment | None`: isolated backends only.
@@ -41,6 +43,7 @@ impl<'py> FromPyObject<'_, 'py> for Face {
             leave: get("leave")?,
             task_error: get("task_error")?,
             refused: get("refused")?,
+            full: get("full")?,
             crashed: get("crashed")?,
             ship: get("ship")?,
             run_chunk: get("run_chunk")?,

@@ -1,4 +1,5 @@
 //! For which running tasks the current thread works: its own, the one that asked for it and waits, and so on.
+//! The two pools of `backend="auto"` are one here.
 //!
 //! A call to a pool of one of them comes from inside that pool's own task, perhaps through other pools. Its worker is
 //! waiting for us, so waiting for a worker in turn could wait for ever. Such calls run in place.
@@ -10,12 +11,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// One running task, as those know it who work on its behalf.
 #[derive(Debug)]
 pub(crate) struct Mark {
+    /// See `Core::id`.
     pool: u64,
     /// Cleared by the task's thread when the task has ended: from then on nobody waits there.
     running: AtomicBool,
-    /// Whether an assistant works for this task, which waits in a way that cannot help. Set by the task's thread when
-    /// it starts the assistant, cleared by the assistant when it finds nothing more to do.
-    pub(crate) assisted: AtomicBool,
+    /// Whether an assistant works for this task, which waits in a way that cannot help: one for each [`Part`]. Set by the
+    /// task's thread when it starts the assistant, cleared by the assistant when it finds nothing more to do.
+    assisted: [AtomicBool; 2],
+}
+
+/// Which one of the pools of an executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Its only one, or the one that shares the caller's interpreter.
+    First = 0,
+    /// The one beside that, where calls leave to.
+    Beside = 1,
+}
+
+impl Mark {
+    /// Whether an assistant of that pool works for the task.
+    pub(crate) fn assisted(&self, part: Part) -> &AtomicBool {
+        &self.assisted[part as usize]
+    }
 }
 
 /// Running tasks, the innermost one last.
@@ -47,7 +65,7 @@ pub(crate) fn current() -> Lineage {
 pub(crate) fn enter(pool: u64, mut lineage: Lineage) -> Entered {
     // An ancestor that has ended waits for nobody; without this a task that submits its like would grow a chain.
     lineage.retain(|mark| mark.running.load(Ordering::Relaxed));
-    lineage.push(Arc::new(Mark { pool, running: AtomicBool::new(true), assisted: AtomicBool::new(false) }));
+    lineage.push(Arc::new(Mark { pool, running: AtomicBool::new(true), assisted: Default::default() }));
     Entered(CURRENT.replace(lineage))
 }
 

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hypern_pool::{Limit, Promise, PushError, Queue, ThreadSettings};
+use hypern_pool::{Limit, Promise, PushError, Queue, Space, ThreadSettings};
 use hypern_wire::Kind;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -72,25 +72,37 @@ impl Drop for Pool {
 
 #[pymethods]
 impl Pool {
-    /// Starts `workers` workers. `launch` is what starts a guest: the command of a process, or the folder that holds the
+    /// Starts `workers` workers. `full_timeout` is how many seconds a call waits while the queue is full (None: as long as it
+    /// takes). A pool made `beside` another one shares its limit of waiting tasks, and its lineage. `launch` is what starts a guest: the command of a process, or the folder that holds the
     /// package for an interpreter; `setup` is what the guest is told first.
     #[new]
-    #[pyo3(signature = (*, backend, workers, queue_size, stack_size, thread_name_prefix, face, launch, setup))]
+    #[pyo3(signature = (
+        *, backend, workers, queue_size, full_timeout, stack_size, thread_name_prefix, face, launch, setup, beside=None
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one Python call")]
     fn new(
         py: Python<'_>,
         backend: &str,
         workers: usize,
         queue_size: usize,
+        full_timeout: Option<f64>,
         stack_size: usize,
         thread_name_prefix: String,
         face: Face,
         launch: Vec<std::ffi::OsString>,
         setup: Vec<u8>,
+        beside: Option<PyRef<'_, Self>>,
     ) -> PyResult<Self> {
         let backend = Backend::named(backend, &launch, setup)?;
         let threads = ThreadSettings { name_prefix: thread_name_prefix, stack_size };
-        let core = Arc::new(Core::new(backend, face, Queue::new(NonZeroUsize::new(queue_size)), threads, workers));
+        let first = beside.as_ref().map(|pool| &*pool.0);
+        let space = match first {
+            Some(first) => first.queue.space().cloned(),
+            None => NonZeroUsize::new(queue_size).map(|capacity| Arc::new(Space::new(capacity))),
+        };
+        // More seconds than a Duration holds are as long as it takes.
+        let patience = full_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let core = Arc::new(Core::new(backend, face, Queue::new(space), patience, threads, workers, first));
         // Made by a handler before a fork, perhaps.
         let _let_go = LetGo::new(py);
         if core.backend.has_interpreters() {
@@ -130,6 +142,8 @@ impl Pool {
         if core.is_current() {
             return in_place(py, core, function, args, kwargs);
         }
+        let deadline = core.deadline();
+        let given = deadline.map(|_| Given::new(py, &function, &args, kwargs.as_ref()));
         let work = prepare_call(py, core, function, args, kwargs, true)?;
         let promise = Arc::new(Promise::new());
         let task = Task::new(work, Reply::Promise(Arc::clone(&promise)));
@@ -139,13 +153,13 @@ impl Pool {
         // Pushed after detaching: the worker finds the interpreter free.
         let waited = wait_detached(py, |timeout| {
             if let Some(task) = unsent.take() {
-                match push_or_wait(core, task, Limit::Heeded, timeout) {
+                match push_or_wait(core, task, Limit::Heeded, sooner(timeout, deadline)) {
                     Ok(accepted) => ticket = Some(accepted),
-                    Err(PushError::Closed(task)) => return Some(Err(task)),
-                    Err(PushError::Full(task)) => {
+                    Err(PushError::Full(task)) if !is_over(deadline) => {
                         unsent = Some(task);
                         return None;
                     }
+                    Err(refused) => return Some(Err(refused)),
                 }
             }
             promise.wait(look, timeout).map(Ok)
@@ -155,7 +169,7 @@ impl Pool {
                 drop(spent);
                 outcome.into_result(py, &core.face)
             }
-            Ok(Err(_refused)) => Err(core.refusal(py)),
+            Ok(Err(refused)) => Err(refusal(py, core, &refused, given)),
             Err(interrupted) => {
                 // Nobody waits for it any more.
                 drop(ticket.and_then(|ticket| core.queue.claim(&ticket)));
@@ -164,7 +178,7 @@ impl Pool {
         }
     }
 
-    /// Hands one call to a worker, which settles `future`; waits while the queue is full.
+    /// Hands one call to a worker, which settles `future`; waits while the queue is full, as long as the pool is patient.
     ///
     /// Returns a ticket for those who wait for the future; None where it is settled already.
     fn submit(
@@ -185,6 +199,8 @@ impl Pool {
             return Ok(None);
         }
         let owner = lineage::find(core.id);
+        let deadline = core.deadline();
+        let given = deadline.map(|_| Given::new(py, &function, &args, kwargs.as_ref()));
         let work = match prepare_call(py, core, function, args, kwargs, false) {
             Ok(work) => work,
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -194,20 +210,21 @@ impl Pool {
             Err(error) => return Err(error),
         };
         let task = Task::new(work, Reply::Future(future));
-        match push(py, core, task, if owner.is_some() { Limit::Passed } else { Limit::Heeded })? {
-            Pushed::Accepted(ticket) => Ok(Some(Ticket { core: Arc::clone(core), ticket, owner })),
-            Pushed::Refused(_) => Err(core.refusal(py)),
+        match push(py, core, task, if owner.is_some() { Limit::Passed } else { Limit::Heeded }, deadline)? {
+            Ok(ticket) => Ok(Some(Ticket { core: Arc::clone(core), ticket, owner })),
+            Err(refused) => Err(refusal(py, core, &refused, given)),
         }
     }
 
     /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`. With `stops`, no chunk starts after
-    /// one that failed.
+    /// one that failed. Where the pool is not patient for ever, waits until there is space; the chunks wait as long as it takes.
     #[pyo3(signature = (kind, function, stops=true))]
     fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>, stops: bool) -> PyResult<Batch> {
         let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
         if self.0.queue.is_closed() && !self.0.is_current() {
             return Err(self.0.refusal(py));
         }
+        wait_for_turn(py, &self.0)?;
         // The calls of `run_parallel` are independent of each other.
         Batch::new(py, &self.0, kind, function, stops && kind != Kind::Calls)
     }
@@ -231,12 +248,10 @@ impl Pool {
         let timeout = timeout
             .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
             .filter(|timeout| *timeout < Duration::from_secs(u64::from(u32::MAX)));
-        let deadline = timeout.map(|timeout| std::time::Instant::now() + timeout);
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         wait_detached(py, |period| {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
-            let piece = [left, period].into_iter().flatten().min();
-            let ended = self.0.lifecycle.wait_ended(piece);
-            (ended || left.is_some_and(|left| left.is_zero())).then_some(ended)
+            let ended = self.0.lifecycle.wait_ended(sooner(period, deadline));
+            (ended || is_over(deadline)).then_some(ended)
         })
     }
 
@@ -293,6 +308,14 @@ impl Ticket {
         Ok(())
     }
 
+    /// Takes the task of a cancelled future out of the queue, unless a worker has it by now.
+    fn withdraw(&self, py: Python<'_>) {
+        if let Some(Task { reply: Reply::Future(future), .. }) = self.core.queue.claim(&self.ticket) {
+            // Tells those who wait for the future that it is cancelled.
+            start_future(py, &future);
+        }
+    }
+
     /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
     fn assist(&self, py: Python<'_>) -> PyResult<()> {
         // Before a fork, perhaps, which the worker that runs the task waits for. No [`LetGo`]: the wait begins when
@@ -310,27 +333,80 @@ impl Ticket {
     }
 }
 
-/// What became of a task that was pushed.
-pub(crate) enum Pushed {
-    Accepted(hypern_pool::Ticket<Task>),
-    Refused(Task),
+/// What a caller gets back where the queue is full.
+struct Given(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>);
+
+impl Given {
+    fn new(py: Python<'_>, function: &Py<PyAny>, args: &Py<PyTuple>, kwargs: Option<&Py<PyDict>>) -> Self {
+        Self(function.clone_ref(py), args.clone_ref(py), kwargs.map(|kwargs| kwargs.clone_ref(py)))
+    }
+
+    fn into_tuple(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        let Self(function, args, kwargs) = self;
+        (function, args, kwargs.unwrap_or_else(|| PyDict::new(py).unbind())).into_pyobject(py)
+    }
 }
 
-/// Pushes a task, waiting detached while the queue is full. Woken by a claim or by the end of the pool.
-pub(crate) fn push(py: Python<'_>, core: &Core, task: Task, limit: Limit) -> PyResult<Pushed> {
+/// The exception for a call whose task was refused.
+fn refusal(py: Python<'_>, core: &Core, refused: &PushError<Task>, given: Option<Given>) -> PyErr {
+    match refused {
+        PushError::Closed(_) => core.refusal(py),
+        PushError::Full(_) => match given.map(|given| given.into_tuple(py)).transpose() {
+            Ok(task) => core.is_full(py, task),
+            Err(error) => error,
+        },
+    }
+}
+
+/// Pushes a task, waiting detached while the queue is full, at most until the deadline. Woken by a claim or by the end of the
+/// pool.
+pub(crate) fn push(
+    py: Python<'_>,
+    core: &Core,
+    task: Task,
+    limit: Limit,
+    deadline: Option<Instant>,
+) -> PyResult<Result<hypern_pool::Ticket<Task>, PushError<Task>>> {
     let mut unsent = match core.queue.push(task, limit) {
-        Ok(ticket) => return Ok(Pushed::Accepted(ticket)),
-        Err(PushError::Closed(task)) => return Ok(Pushed::Refused(task)),
         Err(PushError::Full(task)) => Some(task),
+        done => return Ok(done),
     };
-    wait_detached(py, |timeout| match push_or_wait(core, unsent.take()?, limit, timeout) {
-        Ok(ticket) => Some(Pushed::Accepted(ticket)),
-        Err(PushError::Closed(task)) => Some(Pushed::Refused(task)),
-        Err(PushError::Full(task)) => {
+    wait_detached(py, |timeout| match push_or_wait(core, unsent.take()?, limit, sooner(timeout, deadline)) {
+        Err(PushError::Full(task)) if !is_over(deadline) => {
             unsent = Some(task);
             None
         }
+        done => Some(done),
     })
+}
+
+/// Waits until a batch may begin: before it takes its first item, so that nothing is lost where the queue stays full.
+fn wait_for_turn(py: Python<'_>, core: &Core) -> PyResult<()> {
+    let (Some(space), Some(deadline)) = (core.queue.space(), core.deadline()) else { return Ok(()) };
+    if space.is_left() || core.is_current() {
+        return Ok(());
+    }
+    let is_there = wait_detached(py, |timeout| {
+        core.queue.wait_for_space(sooner(timeout, Some(deadline)));
+        let is_there = space.is_left() || core.queue.is_closed();
+        (is_there || is_over(Some(deadline))).then_some(is_there)
+    });
+    // The notification may have been meant for somebody who pushes at once.
+    space.wake_one();
+    match is_there? {
+        true => Ok(()),
+        false => Err(core.is_full(py, None)),
+    }
+}
+
+/// The shorter one of a time and what is left until a deadline.
+fn sooner(timeout: Option<Duration>, deadline: Option<Instant>) -> Option<Duration> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    [timeout, left].into_iter().flatten().min()
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
 
 /// Pushes a task; where the queue is full, waits for space and tries once more.

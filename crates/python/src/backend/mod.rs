@@ -26,7 +26,7 @@ use crate::core::{Core, Seat};
 use crate::fork;
 #[cfg(own_gil)]
 use crate::interpreter::Recipe;
-use crate::lineage::Mark;
+use crate::lineage::{Mark, Part};
 use crate::outcome::{Outcome, Unclaimed};
 use crate::task::{Reply, Spent, Task};
 
@@ -101,23 +101,23 @@ enum Intake {
     /// For the pool: until the queue is closed and empty.
     Worker,
     /// For a task that waits: until there is nothing more to do.
-    Assistant(Arc<Mark>),
+    Assistant(Arc<Mark>, Part),
 }
 
 impl Intake {
     /// Delivers the last outcome and takes the next task, waiting for one where the thread is a worker.
     fn next(&self, queue: &Queue<Task>, deliver: impl FnOnce()) -> Next<Task> {
-        let waiting = match self {
+        let assisted = match self {
             Self::Worker => return queue.next_after(deliver),
-            Self::Assistant(waiting) => waiting,
+            Self::Assistant(waiting, part) => waiting.assisted(*part),
         };
         deliver();
         loop {
             if let Some(next) = queue.next_if_any() {
                 return next;
             }
-            waiting.assisted.store(false, Ordering::SeqCst);
-            if queue.pending() == 0 || waiting.assisted.swap(true, Ordering::SeqCst) {
+            assisted.store(false, Ordering::SeqCst);
+            if queue.pending() == 0 || assisted.swap(true, Ordering::SeqCst) {
                 return Next::End;
             }
         }
@@ -135,14 +135,14 @@ pub(crate) fn work(core: &Arc<Core>, index: usize) {
 /// No task is left behind: those that are waited for were pushed before. The assistant declares that it ends before it
 /// looks for the last time, and the next one who waits starts another where that is declared.
 pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Mark>) -> io::Result<()> {
-    if waiting.assisted.swap(true, Ordering::SeqCst) {
+    if waiting.assisted(core.part).swap(true, Ordering::SeqCst) {
         return Ok(());
     }
     let index = core.seats.len();
-    let (shared, intake) = (Arc::clone(core), Intake::Assistant(Arc::clone(&waiting)));
+    let (shared, intake) = (Arc::clone(core), Intake::Assistant(Arc::clone(&waiting), core.part));
     let spawned = core.lifecycle.spawn(&core.threads, index, move || live(&shared, index, &Seat::default(), &intake));
     if spawned.is_err() {
-        waiting.assisted.store(false, Ordering::SeqCst);
+        waiting.assisted(core.part).store(false, Ordering::SeqCst);
     }
     spawned
 }
