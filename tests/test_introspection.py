@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import re
 import threading
 import time
 
@@ -110,6 +111,79 @@ def test_introspection_is_safe_from_every_thread_at_any_time(pool):
 def test_a_task_can_look_at_its_pool(make):
     executor = make(2)
     assert executor.run_sync(lambda: (executor.is_running(), executor.pool_size())) == (True, 2)
+
+
+# Stats
+
+
+def counted(executor):
+    """Accepted, started, done, failed and cancelled tasks, on all backends of an executor together."""
+    return tuple(map(sum, zip(*(each[:5] for each in executor.stats().backends.values()), strict=True)))
+
+
+def test_stats_count_what_became_of_tasks(make, gate):
+    executor = make(1)
+    assert counted(executor) == (0, 0, 0, 0, 0)
+    futures = [executor.submit(gate.door.wait)]
+    gate.arrived()
+    futures += [executor.submit(gate.door.wait) for _ in range(3)]
+    failing = executor.submit(tasks.raises, ValueError())
+    unwanted = [executor.submit(gate.door.wait) for _ in range(2)]
+    assert all(future.cancel() for future in unwanted)
+    assert counted(executor) == (7, 1, 0, 0, 2)
+    gate.open()
+    concurrent.futures.wait([*futures, failing])
+    assert counted(executor) == (7, 5, 4, 1, 2)
+
+
+@pytest.mark.explicit
+def test_chunks_that_a_failure_keeps_from_starting_are_cancelled(make):
+    executor = make(1)
+    with pytest.raises(ValueError, match="no 0s"):
+        executor.map(tasks.fails_at, [0, 1], [0, 0], chunk_size=1)
+    assert eventually(lambda: counted(executor) == (2, 1, 0, 1, 1))
+
+
+def test_tasks_that_a_shutdown_takes_back_are_cancelled(make, gate):
+    executor = make(1)
+    executor.submit(gate.door.wait)
+    gate.arrived()
+    for _ in range(3):
+        executor.submit(gate.door.wait)
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert counted(executor) == (4, 1, 0, 0, 3)
+
+
+def test_a_call_that_runs_in_place_is_counted(make):
+    executor = make(1)
+    outer = aside(executor.run_sync, lambda: executor.run_sync(abs, -1) and sum(counted(executor)[1:3]))
+    # Started twice and done once, where the task sees the caller's executor; a copy of it counts nothing.
+    assert outer.result(20) == (3 if executor._settings.backend in ("threads", "auto") else 0)
+
+
+def test_stats_tell_how_long_tasks_waited_and_ran(make, gate):
+    executor = make(1)
+    for future in [executor.submit(gate.door.wait) for _ in range(3)]:
+        gate.arrived()
+        began = time.monotonic()
+        time.sleep(0.05)  # the stretch that is measured
+        held = time.monotonic() - began
+        gate.let_one_go()
+        future.result(20)
+    (stats,) = (each for each in executor.stats().backends.values() if each.tasks)
+    assert held * 0.9 < stats.running_p50 <= stats.running_p99 < 20
+    assert held * 0.9 < stats.queued_p99 < 20
+    assert stats.queued_p50 <= stats.queued_p99 <= stats.seconds_queued * 1.1
+    assert stats.running_p99 <= stats.seconds_running * 1.1
+
+
+def test_the_repr_of_stats_is_short(make):
+    executor = make(1)
+    executor.run_sync(tasks.square, 3)
+    told = repr(executor.stats())
+    assert "tasks=1" in told
+    assert "failed=0" in told
+    assert not re.search(r"\d\.\d{7}", told)
 
 
 # Costs of an idle pool

@@ -23,7 +23,7 @@ from hypern._crossing import COMES_BACK, Elsewhere, encode, holds_nothing_mutabl
 from hypern._in_place import InPlacePool
 from hypern._kind import CALL, CALLS
 from hypern._route import Route, route, why_all_stay
-from hypern._stats import BackendStats, Stats
+from hypern._stats import Stats, of_backend
 from hypern._verdict import judge
 
 if TYPE_CHECKING:
@@ -175,9 +175,9 @@ class AutoPool:
         return AutoBatch(self, kind, function, self.shared.batch(kind, function, False))
 
     def stats(self) -> Stats:
-        backends = {"threads": BackendStats(*self.shared.times())}
+        backends = {"threads": of_backend(self.shared)}
         if self._away is not None:
-            backends[self.backend] = BackendStats(*self._away.times())
+            backends[self.backend] = of_backend(self._away)
         return Stats(backends, dict(self._reasons))
 
     # Life

@@ -189,7 +189,7 @@ class BlockingExecutor(Executor):
         return _pool.explain(self._opened(), self._settings.backend, callable, (args, kwargs or None))
 
     def stats(self) -> Stats:
-        """Return how many tasks each backend has run, for how long they waited and ran, and which came back why."""
+        """Return what became of the tasks of each backend, how long they waited and ran, and which came back why."""
         return Stats({}, {}) if self._pool is None else _pool.stats(self._pool, self._settings.backend)
 
     def active_threads(self) -> int:

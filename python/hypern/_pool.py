@@ -18,7 +18,7 @@ from hypern import _child, _gil, _guest, _route, _shipping, _wire, errors
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 from hypern._route import Route
-from hypern._stats import BackendStats, Stats
+from hypern._stats import Stats, of_backend
 
 if TYPE_CHECKING:
     from hypern import _auto, _core
@@ -166,7 +166,7 @@ def stats(pool: Pool, backend: str) -> Stats:
     deciding = _deciding(pool)
     if deciding is not None:
         return deciding.stats()
-    return Stats({"threads" if backend == "auto" else backend: BackendStats(*cast("_core.Pool", pool).times())}, {})
+    return Stats({"threads" if backend == "auto" else backend: of_backend(cast("_core.Pool", pool))}, {})
 
 
 def _deciding(pool: Pool) -> _auto.AutoPool | InPlacePool | None:

@@ -6,11 +6,12 @@
 //! * [`pause`](mod@pause): how workers are made to rest between two tasks.
 //! * [`promise`](mod@promise): where one caller waits for one outcome. [`mailbox`](mod@mailbox): where one caller waits for many.
 //! * [`lifecycle`](mod@lifecycle): running, closing, ended; the threads of a pool and the wait for their end.
-//! * Counters: [`stats`].
+//! * Counters: [`stats`]; [`histogram`](mod@histogram): how long things took.
 //!
 //! The protocols and the arguments why they lose no task and no wake-up are in `README.md` beside this file.
 #![forbid(unsafe_code)]
 
+pub mod histogram;
 pub mod idle;
 pub mod lifecycle;
 pub mod mailbox;
@@ -21,10 +22,11 @@ pub mod space;
 pub mod stats;
 pub mod sync;
 
+pub use histogram::Times;
 pub use lifecycle::{Alive, Lifecycle, ThreadSettings};
 pub use mailbox::Mailbox;
 pub use pause::Pause;
 pub use promise::Promise;
 pub use queue::{Limit, Next, PushError, Queue, Ticket};
 pub use space::Space;
-pub use stats::Stats;
+pub use stats::{Numbers, Stats};

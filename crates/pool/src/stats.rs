@@ -3,18 +3,34 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::histogram::{Histogram, Times};
+
 /// What a pool has done. Each counter is written by the thread that did the thing; all are read by anybody, without
 /// order between them.
 #[derive(Debug, Default)]
 pub struct Stats {
-    started: AtomicU64,
-    finished: AtomicU64,
-    /// Nanoseconds, of all tasks that were started and that have ended.
-    queued: AtomicU64,
-    ran: AtomicU64,
+    /// How long tasks that were started had waited.
+    queued: Histogram,
+    /// How long tasks that have ended had run.
+    ran: Histogram,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
 }
 
-/// Counts a task as finished when dropped, however its run ends.
+/// What [`Stats`] say at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// Of tasks that were started.
+    pub queued: Times,
+    /// Of tasks that have ended.
+    pub ran: Times,
+    /// Tasks that have ended otherwise than they should.
+    pub failed: u64,
+    /// Tasks that were accepted and never started.
+    pub cancelled: u64,
+}
+
+/// Counts a task as ended when dropped, however its run ends.
 #[derive(Debug)]
 pub struct Running<'a> {
     stats: &'a Stats,
@@ -24,35 +40,51 @@ pub struct Running<'a> {
 impl Stats {
     /// Counts a task that was `queued` so long as started, and as running until the returned guard is dropped.
     pub fn start(&self, queued: Duration) -> Running<'_> {
-        self.started.fetch_add(1, Ordering::Relaxed);
-        self.queued.fetch_add(nanoseconds(queued), Ordering::Relaxed);
+        self.queued.add(queued);
         Running { stats: self, began: Instant::now() }
     }
 
-    /// Tells how long tasks have waited in the queue, and how long they have run, all together.
-    pub fn times(&self) -> (Duration, Duration) {
-        let [queued, ran] = [&self.queued, &self.ran].map(|sum| Duration::from_nanos(sum.load(Ordering::Relaxed)));
-        (queued, ran)
+    /// Counts a task that was accepted and will not be started.
+    pub fn cancel(&self) {
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells how many tasks were started.
-    pub fn started(&self) -> u64 {
-        self.started.load(Ordering::Relaxed)
+    /// Tells how many tasks run now.
+    pub fn running(&self) -> u64 {
+        // What has ended first: whatever ends in between was started.
+        let ended = self.ran.count();
+        self.queued.count().saturating_sub(ended)
     }
 
-    /// Tells how many tasks have ended.
-    pub fn finished(&self) -> u64 {
-        self.finished.load(Ordering::Relaxed)
+    /// Tells what was counted.
+    pub fn numbers(&self) -> Numbers {
+        let failed = self.failed.load(Ordering::Relaxed);
+        let ran = self.ran.times();
+        let cancelled = self.cancelled.load(Ordering::Relaxed);
+        Numbers { queued: self.queued.times(), ran, failed, cancelled }
+    }
+}
+
+impl Running<'_> {
+    /// Counts the task as ended, and tells how long it ran. A guard that is just dropped counts it as failed.
+    pub fn end(self, failed: bool) -> Duration {
+        let ran = self.count(failed);
+        std::mem::forget(self);
+        ran
+    }
+
+    fn count(&self, failed: bool) -> Duration {
+        let ran = self.began.elapsed();
+        self.stats.ran.add(ran);
+        if failed {
+            self.stats.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        ran
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.stats.finished.fetch_add(1, Ordering::Relaxed);
-        self.stats.ran.fetch_add(nanoseconds(self.began.elapsed()), Ordering::Relaxed);
+        self.count(true);
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

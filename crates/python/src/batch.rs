@@ -52,6 +52,11 @@ impl Open {
     fn claim(&self) -> Option<Task> {
         self.core.queue.claim(&self.ticket)
     }
+
+    /// Sees to it that the chunk is not run unless it has been started.
+    fn cancel(&self) {
+        drop(self.core.take_back(&self.ticket));
+    }
 }
 
 /// Chunks in flight for each worker: one that it runs and one that waits for it.
@@ -98,17 +103,17 @@ impl Batch {
         loop {
             let oldest = self.open().pop_front()?;
             let Some(task) = oldest.claim() else { continue };
-            return Some(self.run_here(py, oldest.index, &task.work));
+            return Some(self.run_here(py, oldest.index, &task.work, task.made.elapsed()));
         }
     }
 
-    fn run_here(&self, py: Python<'_>, index: usize, work: &Work) -> Letter {
+    fn run_here(&self, py: Python<'_>, index: usize, work: &Work, queued: Duration) -> Letter {
         let _lineage = lineage::enter(self.core.id, lineage::current());
-        let _running = self.core.stats.start(Duration::ZERO);
-        let began = Instant::now();
+        let running = self.core.stats.start(queued);
         let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, work)))
             .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
-        Letter { index, outcome, seconds: began.elapsed().as_secs_f64(), spent: None }
+        let seconds = running.end(outcome.is_failure()).as_secs_f64();
+        Letter { index, outcome, seconds, spent: None }
     }
 
     /// Takes what has arrived; waits for the first letter, at most until the deadline.
@@ -138,7 +143,7 @@ impl Batch {
             prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
         if self.helping && self.core.backend.is_isolated() {
             // A callback of a future, on the thread of a worker: there may be no other, and a guest cannot call back.
-            self.inbox.mailbox.put(self.run_here(py, index, &work));
+            self.inbox.mailbox.put(self.run_here(py, index, &work, Duration::ZERO));
             return Ok(());
         }
         let reply = Reply::Batch(Arc::clone(&self.inbox), index);
@@ -151,7 +156,7 @@ impl Batch {
             }
             Err(PushError::Closed(task)) if self.helping => {
                 // The pool was shut down while it finishes the task that makes this call: that includes the call.
-                self.inbox.mailbox.put(self.run_here(py, index, &task.work));
+                self.inbox.mailbox.put(self.run_here(py, index, &task.work, Duration::ZERO));
                 Ok(())
             }
             // Without a deadline nothing is refused for want of space.
@@ -185,7 +190,7 @@ impl Batch {
     /// Takes back every chunk that has not been started.
     fn cancel(&self) {
         let open = std::mem::take(&mut *self.open());
-        open.iter().for_each(|chunk| drop(chunk.claim()));
+        open.iter().for_each(Open::cancel);
     }
 
     /// How many chunks may be in flight: so many that a worker which is done finds the next one there.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings};
+use hypern_pool::{Lifecycle, Mailbox, Queue, Stats, ThreadSettings, Ticket};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -127,6 +127,7 @@ impl Core {
     /// Settles everything that has not been started: futures are cancelled, or refused where the pool is broken.
     pub(crate) fn refuse_pending(&self, py: Python<'_>) {
         for task in self.queue.drain() {
+            self.stats.cancel();
             let Task { reply, .. } = task;
             if let (Reply::Future(future), None) = (&reply, self.broken.get()) {
                 let cancelled = future
@@ -145,6 +146,11 @@ impl Core {
             let outcome = Outcome::Refused(self.broken.get().cloned());
             drop(reply.settle(outcome, Duration::ZERO, None, &self.face));
         }
+    }
+
+    /// Takes back a task that nobody wants any more, unless it has been started.
+    pub(crate) fn take_back(&self, ticket: &Ticket<Task>) -> Option<Task> {
+        self.queue.claim(ticket).inspect(|_| self.stats.cancel())
     }
 
     /// Tells whether the current thread must not wait for a worker of this pool: it works for it or the one beside it, or is about

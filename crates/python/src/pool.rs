@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hypern_pool::{Limit, Promise, PushError, Queue, Space, ThreadSettings};
+use hypern_pool::{Limit, Numbers, Promise, PushError, Queue, Space, ThreadSettings, Times};
 use hypern_wire::Kind;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -172,7 +172,7 @@ impl Pool {
             Ok(Err(refused)) => Err(refusal(py, core, &refused, given)),
             Err(interrupted) => {
                 // Nobody waits for it any more.
-                drop(ticket.and_then(|ticket| core.queue.claim(&ticket)));
+                drop(ticket.and_then(|ticket| core.take_back(&ticket)));
                 Err(interrupted)
             }
         }
@@ -193,8 +193,10 @@ impl Pool {
         if core.rests_for_this_thread() {
             let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
             if start_future(py, &future) {
+                let running = core.stats.start(Duration::ZERO);
                 let outcome = run_here(py, &Work::Call(call));
-                drop(Reply::Future(future).settle(outcome, Duration::ZERO, None, &core.face));
+                let ran = running.end(outcome.is_failure());
+                drop(Reply::Future(future).settle(outcome, ran, None, &core.face));
             }
             return Ok(None);
         }
@@ -275,16 +277,20 @@ impl Pool {
         self.0.queue.pending()
     }
 
-    /// What was done so far: the number of tasks that were started, the seconds that they waited in the queue, and the
-    /// seconds that those which have ended ran, all together.
-    fn times(&self) -> (u64, f64, f64) {
-        let (queued, ran) = self.0.stats.times();
-        (self.0.stats.started(), queued.as_secs_f64(), ran.as_secs_f64())
+    /// What was done so far: the tasks that were accepted, that were started, and of those that have ended the ones that
+    /// returned and the others; the tasks that were taken back before they started; then the seconds in the queue of those that
+    /// were started, and the seconds that those which have ended ran: all together, and the two percentiles.
+    fn stats(&self) -> (u64, u64, u64, u64, u64, Seconds, Seconds) {
+        let pending = self.0.queue.pending() as u64;
+        let Numbers { queued, ran, failed, cancelled } = self.0.stats.numbers();
+        let accepted = queued.count + cancelled + pending;
+        let done = ran.count.saturating_sub(failed);
+        (accepted, queued.count, done, failed, cancelled, seconds(queued), seconds(ran))
     }
 
     /// The number of tasks that run now.
     fn running(&self) -> u64 {
-        self.0.stats.started().saturating_sub(self.0.stats.finished())
+        self.0.stats.running()
     }
 
     /// Tells whether the pool accepts tasks.
@@ -310,7 +316,7 @@ impl Ticket {
 
     /// Takes the task of a cancelled future out of the queue, unless a worker has it by now.
     fn withdraw(&self, py: Python<'_>) {
-        if let Some(Task { reply: Reply::Future(future), .. }) = self.core.queue.claim(&self.ticket) {
+        if let Some(Task { reply: Reply::Future(future), .. }) = self.core.take_back(&self.ticket) {
             // Tells those who wait for the future that it is cancelled.
             start_future(py, &future);
         }
@@ -331,6 +337,13 @@ impl Ticket {
             None => Ok(()),
         }
     }
+}
+
+/// All together, and the 50th and 99th percentile.
+type Seconds = (f64, f64, f64);
+
+fn seconds(Times { sum, p50, p99, .. }: Times) -> Seconds {
+    (sum.as_secs_f64(), p50.as_secs_f64(), p99.as_secs_f64())
 }
 
 /// What a caller gets back where the queue is full.
@@ -496,9 +509,11 @@ fn in_place(
     if core.queue.is_closed() && core.lifecycle.live() == 0 {
         return Err(core.refusal(py));
     }
-    let _running = core.stats.start(Duration::ZERO);
     let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
-    match call.run(py) {
+    let running = core.stats.start(Duration::ZERO);
+    let result = call.run(py);
+    running.end(result.is_err());
+    match result {
         Ok(value) => Ok(value),
         Err(error) => Outcome::Raised(error).into_result(py, &core.face),
     }

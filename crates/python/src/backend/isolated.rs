@@ -1,7 +1,6 @@
 //! What workers with a guest have in common: bytes out, bytes in, the main interpreter only to settle a future.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use hypern_pool::Next;
 use hypern_wire::Frame;
@@ -85,6 +84,7 @@ pub(super) fn failed_setup(home: Home, frame: Frame, face: &Face) -> PyErr {
 /// Runs one task; a future is settled at once.
 fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, Option<Unsettled>) {
     if task.reply.is_stopped() {
+        core.stats.cancel();
         home.attach(|_| drop(task));
         return (Some(guest), None);
     }
@@ -92,18 +92,17 @@ fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, O
     if let Reply::Future(future) = &reply
         && !home.attach(|py| start_future(py, future))
     {
+        core.stats.cancel();
         home.attach(|_| drop((work, reply)));
         return (Some(guest), None);
     }
     let running = core.stats.start(made.elapsed());
-    let began = Instant::now();
     let (outcome, guest) = catch_unwind(AssertUnwindSafe(|| match &work {
         Work::Encoded(encoded) => guest.hand_over(encoded),
         Work::Call(_) => unreachable!("isolated backends are given bytes only"),
     }))
     .unwrap_or_else(|panic| (Outcome::panicked(panic.as_ref()), None));
-    let ran = began.elapsed();
-    drop(running);
+    let ran = running.end(outcome.is_failure());
     reply.note(&outcome);
     if !matches!(reply, Reply::Future(_)) {
         return (guest, Some((reply, outcome, ran, Some(work))));

@@ -79,20 +79,20 @@ pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
 fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
     let Task { work, reply, lineage, made } = task;
     if reply.is_stopped() {
+        core.stats.cancel();
         return None;
     }
     let _lineage = lineage::enter(core.id, lineage);
     if let Reply::Future(future) = &reply
         && !start_future(py, future)
     {
+        core.stats.cancel();
         return None;
     }
     let running = core.stats.start(made.elapsed());
-    let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| run_here(py, &work)))
         .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
-    let ran = began.elapsed();
-    drop(running);
+    let ran = running.end(outcome.is_failure());
     end_if_forked(py, core);
     reply.note(&outcome);
     // The arguments go before the outcome is known, as a caller expects who counts references.
