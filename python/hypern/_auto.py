@@ -182,11 +182,12 @@ class AutoPool:
 
     # Life
 
-    def _pools(self) -> list[_core.Pool]:
+    def pools(self) -> list[_core.Pool]:
+        """Return the pool here, and the one elsewhere where it is opened."""
         return [self.shared] if self._away is None else [self.shared, self._away]
 
     def is_current(self) -> bool:
-        return any(pool.is_current() for pool in self._pools())
+        return any(pool.is_current() for pool in self.pools())
 
     def is_open(self) -> bool:
         return self.shared.is_open()
@@ -195,21 +196,21 @@ class AutoPool:
         with self._lock:
             if self._away is None and self._refused is None:
                 self._refused = "the executor is shut down"
-        for pool in self._pools():
+        for pool in self.pools():
             pool.close(cancel)
 
     def wait_ended(self, timeout: float | None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        for pool in self._pools():
+        for pool in self.pools():
             if not pool.wait_ended(None if deadline is None else max(0.0, deadline - time.monotonic())):
                 return False
         return True
 
     def live(self) -> int:
-        return max(pool.live() for pool in self._pools())
+        return max(pool.live() for pool in self.pools())
 
     def pending(self) -> int:
-        return sum(pool.pending() for pool in self._pools())
+        return sum(pool.pending() for pool in self.pools())
 
 
 def _packed(

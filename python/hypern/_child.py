@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Last in the path, and without the current folder, so that no stray file there stands before the standard library.
 BOOTSTRAP = "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv[1]]; from hypern._child import main; main()"
 
+#: The name of the file in memory that tells where a task is.
+STACKS = "hypern-stacks"
+
 
 def main() -> None:
     """Live the life of a worker process."""
@@ -31,6 +34,7 @@ def main() -> None:
     # Ctrl-C reaches the whole foreground group; what it stops is the caller's to say. A handler and not SIG_IGN, which
     # programs that tasks start would inherit.
     _signal.signal(_signal.SIGINT, _pass_over)
+    _let_others_look()
     try:
         guest = _begin(channel)
         if guest is not None:
@@ -92,6 +96,17 @@ def _take_stdin() -> int:
     os.dup2(empty, 0)
     os.close(empty)
     return descriptor
+
+
+def _let_others_look() -> None:
+    """Have SIGURG write where the task is to a file in memory, which ``_stacks`` reads in the system's list of open files.
+
+    That works in the middle of C code too. SIGURG, because it does no harm where nobody listens to it.
+    """
+    if hasattr(os, "memfd_create"):
+        import faulthandler  # Not above: the package imports this module in interpreters, which cannot load it.
+
+        faulthandler.register(_signal.SIGURG, file=os.memfd_create(STACKS), all_threads=False)
 
 
 def _end_with_parent(descriptor: int) -> None:

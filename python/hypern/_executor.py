@@ -21,7 +21,12 @@ from hypern._stats import Stats
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Protocol, Self
+
+    class SupportsWrite(Protocol):
+        """What a text file has."""
+
+        def write(self, text: str, /) -> object: ...
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -191,6 +196,21 @@ class BlockingExecutor(Executor):
     def stats(self) -> Stats:
         """Return what became of the tasks of each backend, how long they waited and ran, and which came back why."""
         return Stats({}, {}) if self._pool is None else _pool.stats(self._pool, self._settings.backend)
+
+    def dump_stacks(self, file: SupportsWrite | None = None) -> str | None:
+        """Return what each worker runs just now, for how long, and its Python stack; with ``file``, write that to it.
+
+        For a pool that hangs: no task is stopped for it, and it waits for nobody for more than a second, also in a signal
+        handler. What runs in C code shows the Python code that called it, in interpreters only where it lets go of the
+        interpreter meanwhile, in processes on Linux only. There SIGURG has the worker write; a system call of C code that
+        does not go on after a signal may fail.
+        """
+        stacks = "" if self._pool is None else _pool.stacks(self._pool, self._settings)
+        text = f"{self!r}\n{stacks or 'no workers'}"
+        if file is None:
+            return text
+        file.write(text)
+        return None
 
     def active_threads(self) -> int:
         """Return the number of workers that live, busy or not."""

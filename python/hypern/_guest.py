@@ -85,6 +85,18 @@ def begin_in_interpreter(
     return guest.take, _leave, _thread.get_ident()
 
 
+def stack(frame: Any) -> bytes:
+    """Tell where a task is, for who looks from outside: file, line and name of each call, the innermost one last.
+
+    Called by the core on a thread of its own, while the task stands still.
+    """
+    lines: list[str] = []
+    while frame is not None:
+        lines.append(f"{frame.f_code.co_filename}\0{frame.f_lineno}\0{frame.f_code.co_name}")
+        frame = frame.f_back
+    return "\n".join(reversed(lines)).encode("utf-8", "replace")
+
+
 def _leave() -> None:
     """Let go of what CPython (3.13 to 3.15) would not let go of in order when the interpreter ends."""
     # Here and not at the very end, where this would keep others from making and ending interpreters.

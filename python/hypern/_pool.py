@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: How long tasks that were asked to give up may take before the process ends without them, in seconds.
 GRACE = 2.0
 
+#: What the names of workers elsewhere have behind the prefix, under ``backend="auto"``.
+AWAY = "-away"
+
 #: How long a fork waits for running tasks before that is said, in seconds.
 PATIENCE = 5.0
 
@@ -112,7 +115,7 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
         decode=_crossing.decode,
         decode_error=_crossing.decode_error,
     )
-    elsewhere = settings._replace(thread_name_prefix=f"{settings.thread_name_prefix}-away")
+    elsewhere = settings._replace(thread_name_prefix=settings.thread_name_prefix + AWAY)
     shared = _open_core(settings, "threads", face)
     # What an initializer does to this interpreter is not done elsewhere.
     refused = "the executor has an initializer" if settings.initializer is not None else None
@@ -167,6 +170,23 @@ def stats(pool: Pool, backend: str) -> Stats:
     if deciding is not None:
         return deciding.stats()
     return Stats({"threads" if backend == "auto" else backend: of_backend(cast("_core.Pool", pool))}, {})
+
+
+def stacks(pool: Pool, settings: Settings) -> str:
+    """Return what the workers of a pool do just now; ``settings`` are those of its executor."""
+    from hypern import _stacks  # Loaded by the first look.
+
+    deciding = _deciding(pool)
+    prefix = settings.thread_name_prefix
+    if deciding is None:
+        backend = "threads" if settings.backend == "auto" else settings.backend
+        parts = [(prefix, backend, cast("_core.Pool", pool))]
+    elif isinstance(deciding, InPlacePool):
+        parts = []
+    else:
+        named = (prefix, "threads"), (prefix + AWAY, deciding.backend)
+        parts = [(*name, part) for name, part in zip(named, deciding.pools(), strict=False)]
+    return "".join(f"{line}\n" for part in parts for line in _stacks.tell(*part))
 
 
 def _deciding(pool: Pool) -> _auto.AutoPool | InPlacePool | None:

@@ -16,6 +16,7 @@ use crate::fork::{self, Inherited};
 use crate::interrupt::Reach;
 use crate::lineage::{self, Part};
 use crate::outcome::{Outcome, start_future};
+use crate::sight::Sight;
 use crate::task::{Reply, Task};
 
 /// What the workers of a pool share with its callers.
@@ -68,6 +69,7 @@ pub(crate) fn with_interpreters() -> Vec<Arc<Core>> {
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) reach: Arc<Reach>,
+    pub(crate) sight: Sight,
     pub(crate) inherited: Inherited,
 }
 

@@ -112,6 +112,46 @@ pub(crate) fn end() {
     drop(OWN.take());
 }
 
+/// Tells where the thread of an interpreter is, as `stack` of `hypern._guest` puts it; called by another thread, which waits for
+/// the interpreter: a long call of C may keep it.
+///
+/// # Safety
+/// The interpreter and the state, which is one of its own, must live until this returns, and the current thread be detached.
+pub(crate) unsafe fn stack(interpreter: usize, state: usize) -> Option<Vec<u8>> {
+    // SAFETY: the interpreter lives by the caller's word; null would mean that no memory is left.
+    let own = unsafe { ffi::PyThreadState_New(interpreter as *mut ffi::PyInterpreterState) };
+    if own.is_null() {
+        return None;
+    }
+    // SAFETY: the state is new, belongs to this thread, and is deleted below.
+    let attached = unsafe { Attached::enter(own) };
+    let told = {
+        // SAFETY: the state that is looked at lives by the caller's word, and its thread does not run, because this one has the
+        // GIL of their interpreter. The result is a new reference, or null where it runs no Python code.
+        let frame = unsafe { ffi::PyThreadState_GetFrame(state as *mut ffi::PyThreadState) };
+        Owned::new(&attached, frame.cast()).ok().and_then(|frame| describe(&attached, &frame))
+    };
+    // SAFETY: the state is attached, and nothing of it is used any more. It takes the guard's place in detaching.
+    unsafe {
+        ffi::PyErr_Clear();
+        ffi::PyThreadState_Clear(own);
+        attached.replaced();
+        ffi::PyThreadState_DeleteCurrent();
+    }
+    told
+}
+
+/// Puts a frame and those that called it in words.
+fn describe(attached: &Attached, frame: &Owned<'_>) -> Option<Vec<u8>> {
+    // SAFETY: the thread must be attached to the interpreter of the frame, which `attached` says; the module is there.
+    unsafe {
+        let module = Owned::new(attached, ffi::PyImport_ImportModule(c"hypern._guest".as_ptr())).ok()?;
+        let stack = ffi::PyObject_CallMethod(module.0, c"stack".as_ptr(), c"(O)".as_ptr(), frame.0);
+        let stack = Owned::new(attached, stack).ok()?;
+        (ffi::PyBytes_Check(stack.0) != 0).then(|| copy_bytes(stack.0))
+    }
+}
+
 /// Counts an interpreter while it lives, for its pool and for forks.
 struct Counted {
     _of_pool: Alive,
@@ -156,7 +196,7 @@ impl Live {
     fn target(&self, thread: c_long) -> Target {
         // SAFETY: the state must live, which holds until `drop` has ended it.
         let interpreter = unsafe { ffi::PyThreadState_GetInterpreter(self.state) };
-        Target::Interpreter { interpreter: interpreter as usize, thread }
+        Target::Interpreter { interpreter: interpreter as usize, state: self.state as usize, thread }
     }
 
     fn exchange(&mut self, task: &Encoded, given_back: &Arc<GivenBack>) -> Result<Frame, String> {

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "PyO3 does not wrap PyThreadState_SetAsyncExc")]
 
 use std::ffi::c_long;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::ffi;
@@ -14,9 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) enum Target {
     /// The Python thread of that identifier.
     Thread(c_long),
-    /// The thread of that identifier inside a subinterpreter, which is named by its address.
+    /// The thread of that identifier inside a subinterpreter, which is named by its address, as the state of the thread is.
     #[cfg(own_gil)]
-    Interpreter { interpreter: usize, thread: c_long },
+    Interpreter { interpreter: usize, state: usize, thread: c_long },
     /// The child process of that identifier.
     Process(i32),
 }
@@ -28,12 +28,33 @@ pub(crate) struct Reach(Mutex<Option<Target>>);
 
 impl Reach {
     pub(crate) fn set(&self, target: Option<Target>) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = target;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    /// Keeps the target from going away while the guard lives. `None` where somebody else does that just now.
+    pub(crate) fn hold(&self) -> Option<MutexGuard<'_, Option<Target>>> {
+        match self.0.try_lock() {
+            Ok(target) => Some(target),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The process of the worker, where it has one.
+    pub(crate) fn process(&self) -> Option<i32> {
+        match self.hold().as_deref() {
+            Some(Some(Target::Process(pid))) => Some(*pid),
+            _ => None,
+        }
     }
 
     /// Asks the worker to give up its task: `SystemExit` at its next bytecode, or SIGKILL.
     pub(crate) fn interrupt(self: &Arc<Self>, py: Python<'_>) {
-        let target = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Held, then by a thread that waits for the interpreter: others hold it attached, as this one is.
+        #[cfg(own_gil)]
+        let Some(target) = self.hold() else { return self.interrupt_aside() };
+        #[cfg(not(own_gil))]
+        let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *target {
             None => {}
             Some(Target::Thread(identifier)) => {
@@ -43,11 +64,7 @@ impl Reach {
                 unsafe { ffi::PyThreadState_SetAsyncExc(identifier, exception.as_ptr()) };
             }
             #[cfg(own_gil)]
-            Some(Target::Interpreter { .. }) => {
-                let reach = Arc::clone(self);
-                // On a thread of its own: it waits for the interpreter, which a long call of C may keep.
-                drop(std::thread::Builder::new().spawn(move || reach.interrupt_interpreter()));
-            }
+            Some(Target::Interpreter { .. }) => self.interrupt_aside(),
             Some(Target::Process(pid)) => {
                 if let Some(pid) = Pid::from_raw(pid) {
                     // An error means that the process has ended, which is what was wanted.
@@ -57,11 +74,18 @@ impl Reach {
         }
     }
 
+    /// Interrupts on a thread of its own, which waits for the interpreter: a long call of C may keep it.
+    #[cfg(own_gil)]
+    fn interrupt_aside(self: &Arc<Self>) {
+        let reach = Arc::clone(self);
+        drop(std::thread::Builder::new().spawn(move || reach.interrupt_interpreter()));
+    }
+
     /// Raises `SystemExit` in the interpreter that is the target, if it still is.
     #[cfg(own_gil)]
     fn interrupt_interpreter(&self) {
-        let target = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(Target::Interpreter { interpreter, thread }) = *target else { return };
+        let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Target::Interpreter { interpreter, thread, .. }) = *target else { return };
         // SAFETY: the interpreter must live, which holds while `target` is locked: its owner takes the lock before it ends
         // it. The state is new, attached by this thread, which has no other, and deleted by it; null would mean that no
         // memory is left. The exception is one object for all interpreters. An unknown thread changes nothing.

@@ -4,7 +4,7 @@
 //! * nothing waits while attached to the interpreter: every wait is inside `Python::detach`;
 //! * Python objects are dropped while attached;
 //! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs`, `lent.rs`,
-//!   `plain.rs` and `watch.rs` only;
+//!   `plain.rs`, `sight.rs` and `watch.rs` only;
 //! * a thread that owns a subinterpreter uses PyO3 inside `Home::attach` only.
 #![deny(unsafe_code)]
 
@@ -30,6 +30,7 @@ mod outcome;
 #[cfg(not(Py_GIL_DISABLED))]
 mod plain;
 mod pool;
+mod sight;
 mod task;
 mod waiting;
 #[cfg(not(Py_GIL_DISABLED))]

@@ -15,12 +15,13 @@ use crate::backend::{self, Backend, run_here};
 use crate::batch::Batch;
 use crate::buffer::Held;
 use crate::context::Context;
-use crate::core::{Core, list_with_interpreters, with_interpreters};
+use crate::core::{Core, Seat, list_with_interpreters, with_interpreters};
 use crate::face::Face;
 use crate::fork::{self, LetGo};
 use crate::interpreter;
 use crate::lineage::{self, Mark};
 use crate::outcome::{Outcome, start_future};
+use crate::sight;
 use crate::task::{Call, Encoded, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
@@ -293,6 +294,29 @@ impl Pool {
         self.0.stats.running()
     }
 
+    /// What each worker does, as `(frame, pid, job)`: its innermost frame in this interpreter, if it is there; its process, if
+    /// it has one; and `(callable, seconds)` of what it runs, None for nothing. The callable is None where a future is done and
+    /// calls back. Waits for nothing.
+    fn workers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Seen<'py>>> {
+        let see = |seat: &Seat| Ok((seat.sight.frame(py)?, seat.reach.process(), seat.sight.job(py)));
+        self.0.seats.iter().map(see).collect()
+    }
+
+    /// Asks the workers elsewhere where they are, in an order, and returns what they have answered after at most `timeout`
+    /// seconds, by their number; see `hypern._stacks`.
+    fn ask(&self, py: Python<'_>, workers: Vec<usize>, timeout: f64) -> Vec<Option<Vec<u8>>> {
+        let deadline =
+            Duration::try_from_secs_f64(timeout).ok().and_then(|timeout| Instant::now().checked_add(timeout));
+        let answers: Vec<_> =
+            workers.iter().map(|&index| self.0.seats.get(index).map(|seat| sight::ask(&seat.reach))).collect();
+        py.detach(|| {
+            answers
+                .iter()
+                .map(|answer| answer.as_ref()?.wait(Duration::ZERO, sooner(None, deadline)).flatten())
+                .collect()
+        })
+    }
+
     /// Tells whether the pool accepts tasks.
     fn is_open(&self) -> bool {
         !self.0.queue.is_closed()
@@ -338,6 +362,9 @@ impl Ticket {
         }
     }
 }
+
+/// What can be seen of a worker.
+type Seen<'py> = (Option<Bound<'py, PyAny>>, Option<i32>, Option<(Option<Py<PyAny>>, f64)>);
 
 /// All together, and the 50th and 99th percentile.
 type Seconds = (f64, f64, f64);
@@ -495,7 +522,8 @@ fn encode(
     let encoded = core.face.encode.call1(py, (kind as u8, function, data, apart))?;
     let (payload, memory, path): (PyBackedBytes, Vec<Bound<'_, PyAny>>, Shipment) = encoded.extract(py)?;
     let buffers = memory.iter().map(|memory| Held::get(memory).map(Arc::new)).collect::<PyResult<_>>()?;
-    Ok(Encoded { kind, function: shipped, path, payload, buffers, awaited })
+    let callable = Some(function.clone_ref(py));
+    Ok(Encoded { kind, function: shipped, path, payload, callable, buffers, awaited })
 }
 
 /// Runs a call of a thread that works for this pool on that thread itself.

@@ -56,6 +56,20 @@ pub(crate) enum Work {
     Encoded(Encoded),
 }
 
+impl Work {
+    /// What is called, for those who look at the worker.
+    pub(crate) fn callable(&self, py: Python<'_>, reply: &Reply) -> Option<Py<PyAny>> {
+        match self {
+            Self::Encoded(encoded) => encoded.callable.as_ref().map(|callable| callable.clone_ref(py)),
+            // See `prepare_chunk`.
+            Self::Call(call) if matches!(reply, Reply::Batch(..)) => {
+                call.args.bind(py).get_item(1).ok().map(Bound::unbind)
+            }
+            Self::Call(call) => Some(call.function.clone_ref(py)),
+        }
+    }
+}
+
 /// A callable with its arguments, in the main interpreter.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -82,6 +96,8 @@ pub(crate) struct Encoded {
     /// The module search path under which the payload can be rebuilt, in the form that is sent once.
     pub(crate) path: Shipment,
     pub(crate) payload: PyBackedBytes,
+    /// What is called, for those who look at the worker, which takes it meanwhile.
+    pub(crate) callable: Option<Py<PyAny>>,
     pub(crate) buffers: Vec<Arc<Held>>,
     /// Whether a caller waits for this task alone, so that a few microseconds of looking for the reply are well spent.
     pub(crate) awaited: bool,

@@ -22,7 +22,7 @@ pub(super) fn recipe(folder: &OsStr, setup: Vec<u8>) -> PyResult<Recipe> {
 }
 
 pub(super) fn live(py: Python<'_>, core: &Core, recipe: &Recipe, seat: &Seat, intake: &Intake) {
-    Home::leave(py, |home| serve(core, home, intake, || Interpreter { core, recipe, seat, home }.enter()));
+    Home::leave(py, |home| serve(core, home, &seat.sight, intake, || Interpreter { core, recipe, seat, home }.enter()));
 }
 
 /// The guest of one worker, and what is needed to make another. The interpreter itself belongs to the thread.

@@ -13,6 +13,7 @@ use crate::face::Face;
 use crate::home::Home;
 use crate::lineage;
 use crate::outcome::{Opened, Outcome, start_future};
+use crate::sight::{Job, Sight};
 use crate::task::{Encoded, Reply, Task, Work};
 
 /// The place that a worker gives its tasks to.
@@ -24,8 +25,15 @@ pub(super) trait Guest: Sized {
     fn end(self);
 }
 
-/// Gives tasks to a guest until there are no more. `enter` makes another one in place of one that is gone.
-pub(super) fn serve<G: Guest>(core: &Core, home: Home, intake: &Intake, enter: impl Fn() -> PyResult<G>) {
+/// Gives tasks to a guest until there are no more, showing them in `sight`. `enter` makes another one in place of one that is
+/// gone.
+pub(super) fn serve<G: Guest>(
+    core: &Core,
+    home: Home,
+    sight: &Sight,
+    intake: &Intake,
+    enter: impl Fn() -> PyResult<G>,
+) {
     let mut unsettled: Option<Unsettled> = None;
     'guests: loop {
         let mut guest = match enter() {
@@ -40,7 +48,7 @@ pub(super) fn serve<G: Guest>(core: &Core, home: Home, intake: &Intake, enter: i
         };
         loop {
             match intake.next(&core.queue, || deliver(core, home, unsettled.take())) {
-                Next::Task(task) => match run(core, home, guest, task) {
+                Next::Task(task) => match run(core, home, sight, guest, task) {
                     (Some(ready), outcome) => (guest, unsettled) = (ready, outcome),
                     (None, outcome) => {
                         // Its place is taken at once, so that the next task finds it ready.
@@ -82,19 +90,24 @@ pub(super) fn failed_setup(home: Home, frame: Frame, face: &Face) -> PyErr {
 }
 
 /// Runs one task; a future is settled at once.
-fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, Option<Unsettled>) {
+fn run<G: Guest>(core: &Core, home: Home, sight: &Sight, guest: G, task: Task) -> (Option<G>, Option<Unsettled>) {
     if task.reply.is_stopped() {
         core.stats.cancel();
         home.attach(|_| drop(task));
         return (Some(guest), None);
     }
-    let Task { work, reply, lineage, made } = task;
+    let Task { mut work, reply, lineage, made } = task;
     if let Reply::Future(future) = &reply
         && !home.attach(|py| start_future(py, future))
     {
         core.stats.cancel();
         home.attach(|_| drop((work, reply)));
         return (Some(guest), None);
+    }
+    let is_future = matches!(reply, Reply::Future(_));
+    if let Work::Encoded(encoded) = &mut work {
+        // What it did before holds no Python object by now.
+        drop(sight.show(Some(Job::new(encoded.callable.take()))));
     }
     let running = core.stats.start(made.elapsed());
     let (outcome, guest) = catch_unwind(AssertUnwindSafe(|| match &work {
@@ -104,13 +117,18 @@ fn run<G: Guest>(core: &Core, home: Home, guest: G, task: Task) -> (Option<G>, O
     .unwrap_or_else(|panic| (Outcome::panicked(panic.as_ref()), None));
     let ran = running.end(outcome.is_failure());
     reply.note(&outcome);
-    if !matches!(reply, Reply::Future(_)) {
+    let shown = sight.show(is_future.then(|| Job::new(None)));
+    if let Work::Encoded(encoded) = &mut work {
+        encoded.callable = shown.and_then(Job::into_callable);
+    }
+    if !is_future {
         return (guest, Some((reply, outcome, ran, Some(work))));
     }
     // Callbacks of the future run here: what they ask of this pool must not wait for this worker.
     let _lineage = lineage::enter(core.id, lineage);
     home.attach(|py| {
         drop(reply.settle(outcome, ran, Some(work), &core.face));
+        drop(sight.show(None));
         end_if_forked(py, core);
     });
     (guest, None)

@@ -149,6 +149,7 @@ pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Mark>) -> io::Result<()> {
 
 fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
     let attached = Python::try_attach(|py| {
+        let _seen = seat.sight.open(py);
         core.attached.put(());
         match &core.backend {
             Backend::Threads => threads::live(py, core, index, seat, intake),

@@ -20,7 +20,7 @@ const HANDOVERS: usize = 3;
 /// The thread state is kept for the life of the worker, so that attaching to settle a future is cheap.
 pub(super) fn live(py: Python<'_>, core: &Core, command: &Command, seat: &Seat, intake: &Intake) {
     Home::leave(py, |home| {
-        serve(core, home, intake, || {
+        serve(core, home, &seat.sight, intake, || {
             enter(core, command, seat, home).map(|child| Process { core, command, seat, home, child })
         });
     });

@@ -12,6 +12,7 @@ use crate::core::{Core, Seat};
 use crate::interrupt::Target;
 use crate::lineage;
 use crate::outcome::{Outcome, start_future};
+use crate::sight::{Job, Sight};
 use crate::task::{Reply, Task, Work};
 
 /// The interpreter's own default for how long a thread may keep others from running.
@@ -23,7 +24,7 @@ pub(super) fn live(py: Python<'_>, core: &Core, index: usize, seat: &Seat, intak
         core.break_down(py, &error);
         return;
     }
-    serve(py, core, intake);
+    serve(py, core, &seat.sight, intake);
     leave(py, core, seat);
 }
 
@@ -33,7 +34,7 @@ fn enter(py: Python<'_>, core: &Core, index: usize, seat: &Seat) -> PyResult<()>
     core.face.enter.call1(py, (index,)).map(drop)
 }
 
-fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
+fn serve(py: Python<'_>, core: &Core, sight: &Sight, intake: &Intake) {
     let mut unsettled: Option<Unsettled> = None;
     let mut attached_at = Instant::now();
     loop {
@@ -54,7 +55,7 @@ fn serve(py: Python<'_>, core: &Core, intake: &Intake) {
             Next::Rest => unreachable!("only workers of interpreters rest"),
             Next::End => break,
         };
-        unsettled = run(py, core, task);
+        unsettled = run(py, core, Some(sight), task);
         // Tasks that are C functions never reach the interpreter's own check.
         if attached_at.elapsed() > SWITCH_INTERVAL {
             py.detach(|| drop(settle(core, unsettled.take())));
@@ -72,11 +73,11 @@ fn leave(py: Python<'_>, core: &Core, seat: &Seat) {
 
 /// Runs a task that the current thread has claimed, and delivers its outcome.
 pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
-    drop(settle(core, run(py, core, task)));
+    drop(settle(core, run(py, core, None, task)));
 }
 
-/// Runs one task; a future is settled at once, while attached.
-fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
+/// Runs one task; a future is settled at once, while attached. In `sight`, a worker shows what it does.
+fn run(py: Python<'_>, core: &Core, sight: Option<&Sight>, task: Task) -> Option<Unsettled> {
     let Task { work, reply, lineage, made } = task;
     if reply.is_stopped() {
         core.stats.cancel();
@@ -89,6 +90,8 @@ fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
         core.stats.cancel();
         return None;
     }
+    let show = |job| drop(sight.map(|sight| sight.show(job)));
+    show(Some(Job::new(work.callable(py, &reply))));
     let running = core.stats.start(made.elapsed());
     let outcome = catch_unwind(AssertUnwindSafe(|| run_here(py, &work)))
         .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
@@ -97,9 +100,12 @@ fn run(py: Python<'_>, core: &Core, task: Task) -> Option<Unsettled> {
     reply.note(&outcome);
     // The arguments go before the outcome is known, as a caller expects who counts references.
     drop(work);
+    show(None);
     match reply {
         Reply::Future(_) => {
+            show(Some(Job::new(None)));
             drop(reply.settle(outcome, ran, None, &core.face));
+            show(None);
             end_if_forked(py, core);
             None
         }
