@@ -80,6 +80,7 @@ class Face(NamedTuple):
     encode: Callable[[int, Any, Any, bool], Any] = _shipping.encode
     decode: Callable[[Any, list[Any]], Any] = _shipping.decode
     decode_error: Callable[[Any, list[Any]], BaseException] = _decode_error
+    stayed: Callable[[Any, tuple[Any, ...], float], None] | None = None
 
 
 def open_pool(settings: Settings) -> Pool:
@@ -97,7 +98,7 @@ def open_pool(settings: Settings) -> Pool:
 
 
 def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
-    from hypern import _auto, _crossing  # Loaded by the first executor that needs them.
+    from hypern import _auto, _core, _crossing, _hint  # Loaded by the first executor that needs them.
 
     if away == "interpreters" and (why_no_interpreters() or (_LEAK and _made_elsewhere >= MOST_LEAKS)):
         away = "processes"
@@ -105,10 +106,12 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
     _LAUNCH[away]()
     if away == "interpreters":
         _prepare_for_interpreters()
+    hint = _hint.Hint()
     face = Face(
         _make_enter(settings),
         _leave,
         _log_failure,
+        stayed=hint.stayed if min(settings.workers, _core.cpu_limit()) > 1 else None,
         task_error=_crossing.task_error,
         ship=_crossing.ship,
         encode=_crossing.encode,
@@ -125,7 +128,9 @@ def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
         _made_elsewhere += elsewhere.workers
         return _open_core(elsewhere, away, face, beside=shared)
 
-    return _auto.AutoPool(shared, away, open_away, refused)
+    pool = _auto.AutoPool(shared, away, open_away, refused)
+    hint.pool = weakref.ref(pool)
+    return pool
 
 
 def _open_core(settings: Settings, backend: str, face: Face, beside: _core.Pool | None = None) -> _core.Pool:

@@ -28,6 +28,9 @@ pub(crate) struct Face {
     pub(crate) decode: Py<PyAny>,
     /// `decode_error(payload, buffers) -> exception`: isolated backends only.
     pub(crate) decode_error: Py<PyAny>,
+    /// `stayed(function, args, seconds)`: takes note of the processor time of a task here that was not short; where somebody
+    /// wants to know.
+    pub(crate) stayed: Option<Py<PyAny>>,
     /// `failed(exception)`: logs why the pool broke.
     pub(crate) failed: Py<PyAny>,
 }
@@ -50,6 +53,7 @@ impl<'py> FromPyObject<'_, 'py> for Face {
             encode: get("encode")?,
             decode: get("decode")?,
             decode_error: get("decode_error")?,
+            stayed: object.getattr("stayed")?.extract()?,
             failed: get("failed")?,
         })
     }

@@ -15,6 +15,7 @@ mod channel;
 mod child;
 mod context;
 mod core;
+mod effort;
 mod face;
 mod fork;
 mod gil;

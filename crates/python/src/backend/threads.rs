@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::backend::{Intake, Unsettled, end_if_forked, settle};
 use crate::core::{Core, Seat};
+use crate::effort::Effort;
 use crate::interrupt::Target;
 use crate::lineage;
 use crate::outcome::{Outcome, start_future};
@@ -34,7 +35,15 @@ fn enter(py: Python<'_>, core: &Core, index: usize, seat: &Seat) -> PyResult<()>
     core.face.enter.call1(py, (index,)).map(drop)
 }
 
+/// What a worker knows of itself.
+struct Own<'a> {
+    sight: &'a Sight,
+    /// `None` where nobody wants to know.
+    effort: Option<Effort>,
+}
+
 fn serve(py: Python<'_>, core: &Core, sight: &Sight, intake: &Intake) {
+    let mut own = Own { sight, effort: core.face.stayed.is_some().then(Effort::new) };
     let mut unsettled: Option<Unsettled> = None;
     let mut attached_at = Instant::now();
     loop {
@@ -55,7 +64,7 @@ fn serve(py: Python<'_>, core: &Core, sight: &Sight, intake: &Intake) {
             Next::Rest => unreachable!("only workers of interpreters rest"),
             Next::End => break,
         };
-        unsettled = run(py, core, Some(sight), task);
+        unsettled = run(py, core, Some(&mut own), task);
         // Tasks that are C functions never reach the interpreter's own check.
         if attached_at.elapsed() > SWITCH_INTERVAL {
             py.detach(|| drop(settle(core, unsettled.take())));
@@ -76,8 +85,8 @@ pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
     drop(settle(core, run(py, core, None, task)));
 }
 
-/// Runs one task; a future is settled at once, while attached. In `sight`, a worker shows what it does.
-fn run(py: Python<'_>, core: &Core, sight: Option<&Sight>, task: Task) -> Option<Unsettled> {
+/// Runs one task; a future is settled at once, while attached. `own` is that of the worker, who shows what it does.
+fn run(py: Python<'_>, core: &Core, own: Option<&mut Own<'_>>, task: Task) -> Option<Unsettled> {
     let Task { work, reply, lineage, made } = task;
     if reply.is_stopped() {
         core.stats.cancel();
@@ -90,6 +99,7 @@ fn run(py: Python<'_>, core: &Core, sight: Option<&Sight>, task: Task) -> Option
         core.stats.cancel();
         return None;
     }
+    let (sight, effort) = own.map(|own| (own.sight, own.effort.as_mut())).unzip();
     let show = |job| drop(sight.map(|sight| sight.show(job)));
     show(Some(Job::new(work.callable(py, &reply))));
     let running = core.stats.start(made.elapsed());
@@ -98,6 +108,9 @@ fn run(py: Python<'_>, core: &Core, sight: Option<&Sight>, task: Task) -> Option
     let ran = running.end(outcome.is_failure());
     end_if_forked(py, core);
     reply.note(&outcome);
+    if let Some(seconds) = effort.flatten().and_then(|effort| effort.of(ran)) {
+        tell_that_it_stayed(py, core, &work, seconds);
+    }
     // The arguments go before the outcome is known, as a caller expects who counts references.
     drop(work);
     show(None);
@@ -110,6 +123,13 @@ fn run(py: Python<'_>, core: &Core, sight: Option<&Sight>, task: Task) -> Option
             None
         }
         Reply::Promise(_) | Reply::Batch(..) => Some((reply, outcome, ran, None)),
+    }
+}
+
+fn tell_that_it_stayed(py: Python<'_>, core: &Core, work: &Work, effort: Duration) {
+    let (Some(stayed), Work::Call(call)) = (&core.face.stayed, work) else { return };
+    if let Err(error) = stayed.call1(py, (&call.function, &call.args, effort.as_secs_f64())) {
+        error.write_unraisable(py, None);
     }
 }
 
