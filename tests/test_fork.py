@@ -530,3 +530,20 @@ assert ledger.lines() == [str(number) for number in range(5)], ledger.lines()
 """,
         backend,
     ).ok()
+
+
+@beside_busy_threads
+def test_a_child_looks_at_no_worker_of_its_parent_and_takes_nothing_from_it(backend):
+    script(
+        """
+work()
+futures = [executor.submit(time.sleep, 0.2) for _ in range(4)]
+executor.shutdown(wait=False)
+def looks_and_cancels():
+    assert "no workers" in executor.dump_stacks(), executor.dump_stacks()
+    futures[-1].cancel()
+assert forked(looks_and_cancels) == 0
+assert [future.result(20) for future in futures] == [None] * 4
+""",
+        backend,
+    ).ok()

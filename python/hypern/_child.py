@@ -99,7 +99,7 @@ def _take_stdin() -> int:
 
 
 def _let_others_look() -> None:
-    """Have SIGURG write where the task is to a file in memory, which ``_stacks`` reads in the system's list of open files.
+    """Have SIGURG write where the task is to a file in memory, which ``_stacks`` reads by the system's list of files.
 
     That works in the middle of C code too. SIGURG, because it does no harm where nobody listens to it.
     """

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
         def write(self, text: str, /) -> object: ...
 
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -52,10 +53,10 @@ class BlockingExecutor(Executor):
     ``max_threads`` is the number of workers, 0 for the CPUs that this process may use; ``max_workers`` is another
     spelling of it.
 
-    ``queue_size`` is how many accepted tasks may wait to be started, 0 for any number; a chunk of ``map`` counts as one. A
-    call that finds the queue full waits, at most ``full_timeout`` seconds (None: as long as it takes), or not at all with
-    ``on_full="raise"``; then it raises QueueFull. ``map`` and ``run_parallel`` ask for space so once, before their first
-    chunk (``map``: before it takes an item); after that they wait as long as it takes.
+    ``queue_size`` is how many accepted tasks may wait to be started, 0 for any number; a chunk of ``map`` counts as
+    one. A call that finds the queue full waits, at most ``full_timeout`` seconds (None: as long as it takes), or not at
+    all with ``on_full="raise"``; then it raises QueueFull. ``map`` and ``run_parallel`` ask for space so once, before
+    their first chunk (``map``: before it takes an item); after that they wait as long as it takes.
 
     ``backend`` says where tasks run: ``"threads"`` in this interpreter, sharing its memory, in parallel on
     free-threaded builds and taking turns elsewhere; ``"interpreters"`` in one subinterpreter with a GIL of its own for
@@ -138,7 +139,8 @@ class BlockingExecutor(Executor):
 
         The future holds what the callable raised, as it was raised.
 
-        Raises ShutdownError if the executor is shut down, BrokenPool if it is broken, QueueFull as the executor was told.
+        Raises ShutdownError if the executor is shut down, BrokenPool if it is broken, QueueFull as the executor was
+        told.
         """
         future: Future[T] = Future()
         ticket = self._opened().submit(future, fn, args, kwargs or None)
@@ -200,10 +202,10 @@ class BlockingExecutor(Executor):
     def dump_stacks(self, file: SupportsWrite | None = None) -> str | None:
         """Return what each worker runs just now, for how long, and its Python stack; with ``file``, write that to it.
 
-        For a pool that hangs: no task is stopped for it, and it waits for nobody for more than a second, also in a signal
-        handler. What runs in C code shows the Python code that called it, in interpreters only where it lets go of the
-        interpreter meanwhile, in processes on Linux only. There SIGURG has the worker write; a system call of C code that
-        does not go on after a signal may fail.
+        For a pool that hangs: no task is stopped for it, and it waits for nobody for more than a second, also in a
+        signal handler. What runs in C code shows the Python code that called it, in interpreters only where it lets go
+        of the interpreter meanwhile, in processes on Linux only. There SIGURG has the worker write; a system call of C
+        code that does not go on after a signal may fail. Threads that help out in nested calls are not shown.
         """
         stacks = "" if self._pool is None else _pool.stacks(self._pool, self._settings)
         text = f"{self!r}\n{stacks or 'no workers'}"

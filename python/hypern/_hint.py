@@ -1,7 +1,7 @@
 """Says what keeps a core busy while others are free, because the program could tell if it ran there.
 
-By logging and not by a warning: a default that nobody is to notice does not write to standard error, and a filter that
-makes errors of warnings would make one of a hint. ``logging.getLogger("hypern").setLevel(logging.WARNING)`` silences it.
+By logging and not by a warning: a default that nobody is to notice does not write to standard error, and a filter
+that makes errors of warnings would make one of a hint. The level WARNING for the logger ``hypern`` silences it.
 """
 
 from __future__ import annotations

@@ -5,11 +5,12 @@ Nothing here waits for a worker longer than ``PATIENCE``, takes a lock that is h
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import os
 import re
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hypern import _child
@@ -26,7 +27,7 @@ PERIOD = 0.01
 
 #: A line that faulthandler writes.
 _LINE = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
-_PACKAGE = os.path.dirname(__file__)
+_PACKAGE = str(Path(__file__).parent)
 
 #: What cannot be seen, and why.
 _UNSEEN = {
@@ -55,7 +56,7 @@ def tell(prefix: str, backend: str, pool: _core.Pool) -> Iterator[str]:
         else:
             yield f"  its stack cannot be seen: {_UNSEEN[backend]}"
             continue
-        yield from "".join(_without_ours(stack).format()).splitlines() or ["  in C code alone"]
+        yield from "".join(_without_ours(stack).format()).splitlines() or ["  in no Python code of the task"]
 
 
 def _told(job: tuple[Any, float] | None) -> str:
@@ -100,7 +101,7 @@ def _ask_interpreters(pool: _core.Pool, workers: dict[int, int | None]) -> dict[
 
 def _ask_processes(pool: _core.Pool, workers: dict[int, int | None]) -> dict[int, list[Any]]:
     files = {index: file for index, pid in workers.items() if (file := _file_of(pid)) is not None}
-    begun = {index: os.stat(file).st_size for index, file in files.items()}
+    begun = {index: len(_read(file)) for index, file in files.items()}
     pool.ask(list(files), PATIENCE)
     deadline = time.monotonic() + PATIENCE
     stacks: dict[int, list[Any]] = {}
@@ -109,7 +110,7 @@ def _ask_processes(pool: _core.Pool, workers: dict[int, int | None]) -> dict[int
     while files.keys() - stacks.keys() and time.monotonic() < deadline:
         time.sleep(PERIOD)
         for index in files.keys() - stacks.keys():
-            text = _read(files[index], begun[index])
+            text = _read(files[index])[begun[index] :]
             if text and text == before.get(index):
                 found = _LINE.findall(text.decode(errors="replace"))
                 stacks[index] = [(file, int(line), name, None) for file, line, name in reversed(found)]
@@ -117,23 +118,18 @@ def _ask_processes(pool: _core.Pool, workers: dict[int, int | None]) -> dict[int
     return stacks
 
 
-def _file_of(pid: int | None) -> str | None:
+def _file_of(pid: int | None) -> Path | None:
     """Return where a worker process writes its stack; None where that is not known or it has ended."""
-    folder = f"/proc/{pid}/fd"
-    try:
-        for name in os.listdir(folder):
-            file = os.path.join(folder, name)
-            if os.readlink(file) == f"/memfd:{_child.STACKS} (deleted)":
-                return file
-    except OSError:
-        return None
+    with contextlib.suppress(OSError):  # It has ended.
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # It was closed meanwhile.
+                if str(file.readlink()) == f"/memfd:{_child.STACKS} (deleted)":
+                    return file
     return None
 
 
-def _read(file: str, offset: int) -> bytes:
+def _read(file: Path) -> bytes:
     try:
-        with open(file, "rb") as opened:
-            opened.seek(offset)
-            return opened.read()
+        return file.read_bytes()
     except OSError:  # It has ended.
         return b""

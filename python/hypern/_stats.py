@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class BackendStats(NamedTuple):
     """What one backend has done; a chunk of ``map`` or ``run_parallel`` counts as one task.
 
-    ``accepted`` is ``tasks`` and ``cancelled`` and what waits; ``tasks`` is ``done`` and ``failed`` and what runs. Numbers
-    that change meanwhile are read one after the other.
+    ``accepted`` is ``tasks`` and ``cancelled`` and what waits; ``tasks`` is ``done`` and ``failed`` and what runs.
+    Numbers that change meanwhile are read one after the other.
     """
 
     #: Tasks that were accepted.
@@ -53,5 +53,5 @@ class Stats(NamedTuple):
 
 def of_backend(pool: _core.Pool) -> BackendStats:
     """Return what a pool of the core has done so far."""
-    *counts, queued, running = pool.stats()
-    return BackendStats(*counts, *queued, *running)
+    accepted, started, done, failed, cancelled, queued, running = pool.stats()
+    return BackendStats(accepted, started, done, failed, cancelled, *queued, *running)

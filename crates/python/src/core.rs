@@ -150,6 +150,11 @@ impl Core {
         }
     }
 
+    /// Whether this is a forked child that has none of the pool's threads, and may not take locks that they hold.
+    pub(crate) fn is_inherited(&self) -> bool {
+        fork::generation() != self.generation
+    }
+
     /// Takes back a task that nobody wants any more, unless it has been started.
     pub(crate) fn take_back(&self, ticket: &Ticket<Task>) -> Option<Task> {
         self.queue.claim(ticket).inspect(|_| self.stats.cancel())

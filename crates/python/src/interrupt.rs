@@ -50,7 +50,7 @@ impl Reach {
 
     /// Asks the worker to give up its task: `SystemExit` at its next bytecode, or SIGKILL.
     pub(crate) fn interrupt(self: &Arc<Self>, py: Python<'_>) {
-        // Held, then by a thread that waits for the interpreter: others hold it attached, as this one is.
+        // Held, perhaps by a thread that waits for the interpreter.
         #[cfg(own_gil)]
         let Some(target) = self.hold() else { return self.interrupt_aside() };
         #[cfg(not(own_gil))]
@@ -65,12 +65,7 @@ impl Reach {
             }
             #[cfg(own_gil)]
             Some(Target::Interpreter { .. }) => self.interrupt_aside(),
-            Some(Target::Process(pid)) => {
-                if let Some(pid) = Pid::from_raw(pid) {
-                    // An error means that the process has ended, which is what was wanted.
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
+            Some(Target::Process(pid)) => kill(pid),
         }
     }
 
@@ -78,14 +73,19 @@ impl Reach {
     #[cfg(own_gil)]
     fn interrupt_aside(self: &Arc<Self>) {
         let reach = Arc::clone(self);
-        drop(std::thread::Builder::new().spawn(move || reach.interrupt_interpreter()));
+        drop(std::thread::Builder::new().spawn(move || reach.interrupt_detached()));
     }
 
-    /// Raises `SystemExit` in the interpreter that is the target, if it still is.
+    /// Raises `SystemExit` in the interpreter that is the target by now, or ends the process that is.
     #[cfg(own_gil)]
-    fn interrupt_interpreter(&self) {
+    fn interrupt_detached(&self) {
         let target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Target::Interpreter { interpreter, thread, .. }) = *target else { return };
+        let (interpreter, thread) = match *target {
+            Some(Target::Interpreter { interpreter, thread, .. }) => (interpreter, thread),
+            Some(Target::Process(pid)) => return kill(pid),
+            // A thread here keeps it locked only as it begins and ends.
+            Some(Target::Thread(_)) | None => return,
+        };
         // SAFETY: the interpreter must live, which holds while `target` is locked: its owner takes the lock before it ends
         // it. The state is new, attached by this thread, which has no other, and deleted by it; null would mean that no
         // memory is left. The exception is one object for all interpreters. An unknown thread changes nothing.
@@ -99,5 +99,12 @@ impl Reach {
             ffi::PyThreadState_Clear(state);
             ffi::PyThreadState_DeleteCurrent();
         }
+    }
+}
+
+fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // An error means that the process has ended, which is what was wanted.
+        let _ = kill_process(pid, Signal::KILL);
     }
 }

@@ -74,8 +74,9 @@ impl Drop for Pool {
 #[pymethods]
 impl Pool {
     /// Starts `workers` workers. `full_timeout` is how many seconds a call waits while the queue is full (None: as long as it
-    /// takes). A pool made `beside` another one shares its limit of waiting tasks, and its lineage. `launch` is what starts a guest: the command of a process, or the folder that holds the
-    /// package for an interpreter; `setup` is what the guest is told first.
+    /// takes). A pool made `beside` another one shares its limit of waiting tasks, and its lineage. `launch` is what starts a
+    /// guest: the command of a process, or the folder that holds the package for an interpreter; `setup` is what the guest is
+    /// told first.
     #[new]
     #[pyo3(signature = (
         *, backend, workers, queue_size, full_timeout, stack_size, thread_name_prefix, face, launch, setup, beside=None
@@ -296,8 +297,11 @@ impl Pool {
 
     /// What each worker does, as `(frame, pid, job)`: its innermost frame in this interpreter, if it is there; its process, if
     /// it has one; and `(callable, seconds)` of what it runs, None for nothing. The callable is None where a future is done and
-    /// calls back. Waits for nothing.
+    /// calls back. Waits for nothing. In a forked child, none of the parent's.
     fn workers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Seen<'py>>> {
+        if self.0.is_inherited() {
+            return Ok(Vec::new());
+        }
         let see = |seat: &Seat| Ok((seat.sight.frame(py)?, seat.reach.process(), seat.sight.job(py)));
         self.0.seats.iter().map(see).collect()
     }
@@ -340,6 +344,9 @@ impl Ticket {
 
     /// Takes the task of a cancelled future out of the queue, unless a worker has it by now.
     fn withdraw(&self, py: Python<'_>) {
+        if self.core.is_inherited() {
+            return;
+        }
         if let Some(Task { reply: Reply::Future(future), .. }) = self.core.take_back(&self.ticket) {
             // Tells those who wait for the future that it is cancelled.
             start_future(py, &future);

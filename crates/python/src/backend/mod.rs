@@ -91,7 +91,7 @@ fn settle(core: &Core, unsettled: Option<Unsettled>) -> Option<Unclaimed> {
 
 /// Ends this process where a task or a callback forked it and came back: the worker that it woke up on is the parent's.
 fn end_if_forked(py: Python<'_>, core: &Core) {
-    if fork::generation() != core.generation {
+    if core.is_inherited() {
         fork::end_stray_child(py);
     }
 }
