@@ -128,6 +128,11 @@ class Falsey(Exception):
         return 0
 
 
+class Empty(Exception):
+    def __len__(self):
+        return 0
+
+
 class KeywordOnly(Exception):
     def __init__(self, message, *, code):
         super().__init__(message)

@@ -119,6 +119,11 @@ def test_both_spellings_together_are_a_type_error(backend):
         BlockingExecutor(1, max_workers=1, backend=backend)
 
 
+def test_max_workers_takes_no_zero_as_elsewhere(backend):
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
+        BlockingExecutor(max_workers=0, backend=backend)
+
+
 def test_max_workers_may_be_none_as_elsewhere():
     with BlockingExecutor(max_workers=None) as executor:
         assert executor.pool_size() >= 1
@@ -281,7 +286,7 @@ def test_a_failing_initializer_breaks_the_pool_and_is_logged(make, caplog, error
     from hypern.errors import BrokenPool
 
     assert issubclass(BrokenPool, concurrent.futures.BrokenExecutor)
-    with caplog.at_level(logging.CRITICAL, "hypern"):
+    with caplog.at_level(logging.CRITICAL, "concurrent.futures"):
         executor = make(2, initializer=tasks.raises, initargs=(error,))
         calls = (
             lambda: executor.run_sync(tasks.nothing),
@@ -294,12 +299,14 @@ def test_a_failing_initializer_breaks_the_pool_and_is_logged(make, caplog, error
                 call()
             assert isinstance(caught.value, BrokenPool)
             assert isinstance(caught.value, RuntimeError)
-    assert any(record.name.startswith("hypern") for record in caplog.records)
+    (record,) = caplog.records
+    assert record.name == "concurrent.futures"  # where the standard library's pools log it
+    assert type(record.exc_info[1]) is type(error)
     executor.shutdown()
 
 
 def test_a_failing_initializer_fails_what_already_waits(make, gate, caplog):
-    with caplog.at_level(logging.CRITICAL, "hypern"):
+    with caplog.at_level(logging.CRITICAL, "concurrent.futures"):
         executor = make(1, initializer=tasks.waits_and_fails, initargs=(gate.door,))
         gate.arrived()
         futures = [executor.submit(tasks.nothing) for _ in range(5)]
@@ -310,7 +317,7 @@ def test_a_failing_initializer_fails_what_already_waits(make, gate, caplog):
 
 @pytest.mark.own_process
 def test_an_initializer_that_kills_its_worker_breaks_the_pool(make, caplog):
-    with caplog.at_level(logging.CRITICAL, "hypern"):
+    with caplog.at_level(logging.CRITICAL, "concurrent.futures"):
         executor = make(1, initializer=os._exit, initargs=(5,))
         with pytest.raises(concurrent.futures.BrokenExecutor):
             executor.run_sync(tasks.nothing)
@@ -383,7 +390,7 @@ def test_many_pools_made_and_never_used(backend):
 
 
 def test_a_future_cancelled_before_the_pool_breaks_counts_as_done(make, gate, caplog):
-    with caplog.at_level(logging.CRITICAL, "hypern"):
+    with caplog.at_level(logging.CRITICAL, "concurrent.futures"):
         executor = make(1, initializer=tasks.waits_and_fails, initargs=(gate.door,))
         gate.arrived()
         future = executor.submit(tasks.nothing)

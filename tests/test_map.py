@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import tasks
-from hypern import TaskError
+from hypern import BlockingExecutor, TaskError
 from sync import aside
 
 
@@ -134,6 +134,37 @@ def test_items_that_are_no_iterable_are_a_type_error(pool, items):
 def test_something_that_cannot_be_called_is_a_type_error(pool):
     with pytest.raises(TypeError):
         pool.map(5, [1, 2])
+
+
+def test_goes_through_submit_where_somebody_replaced_it(pool, backend):
+    counted = []
+
+    class Counting(BlockingExecutor):
+        def submit(self, *call):
+            counted.append(call)
+            return super().submit(*call)
+
+    with Counting(2, backend=backend) as executor:
+        assert executor.map(tasks.add, range(5), range(5)) == [0, 2, 4, 6, 8]
+    assert counted == [(tasks.add, n, n) for n in range(5)]
+
+
+def test_a_timeout_ends_the_wait_and_cancels_what_has_not_started(make, gate, ledger):
+    executor, door = make(1), gate.door
+
+    def wait_and_note(number):
+        door.wait()
+        ledger.note(number)
+
+    with pytest.raises(TimeoutError):
+        executor.map(wait_and_note, range(3), timeout=0.05)
+    gate.open()
+    executor.run_sync(tasks.nothing)
+    assert ledger.lines() in (["0"], [])  # it may have started or not
+
+
+def test_a_timeout_that_is_kept_changes_nothing(pool):
+    assert pool.map(tasks.square, range(50), timeout=60) == squares(50)
 
 
 def test_results_of_none_are_kept(pool):

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
+import io
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
 import tasks
 from child import run
+from hypern import BlockingExecutor
 from sync import aside, eventually
 
 
 def test_is_an_executor_of_concurrent_futures(pool):
     assert isinstance(pool, concurrent.futures.Executor)
+    assert not callable(pool)  # asyncio, Dask and others tell executors from functions by that
 
 
 def test_gives_a_future_of_concurrent_futures(pool):
@@ -209,6 +215,45 @@ def test_the_same_future_can_be_awaited_by_many(make, gate):
     waiters = [aside(future.result, 20) for _ in range(10)]
     gate.open()
     assert [waiter.result(20) for waiter in waiters] == ["held"] * 10
+
+
+@pytest.mark.parametrize("error", [tasks.Falsey("false"), tasks.Empty("empty")], ids=repr)
+def test_an_exception_that_is_false_is_raised(pool, error):
+    future = pool.submit(tasks.raises, error)
+    with pytest.raises(type(error), match=str(error)):
+        future.result(20)
+    assert type(future.exception(20)) is type(error)
+
+
+def test_a_future_that_raised_is_let_go_of_without_the_collector(pool):
+    def raise_and_drop():
+        future = pool.submit(tasks.raises, ValueError("mine"))
+        gone = weakref.ref(future)
+        try:
+            future.result(20)
+        except ValueError:
+            del future  # or this frame would keep it, by the traceback
+        return gone
+
+    gc.disable()
+    try:
+        assert eventually(lambda gone=raise_and_drop(): gone() is None)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.shared  # tqdm gives its lock to workers, and a lock cannot cross
+def test_tqdm_counts_the_items_of_its_own_map(backend):
+    tqdm = pytest.importorskip("tqdm")
+    from tqdm.contrib.concurrent import _executor_map
+
+    class Bar(tqdm.tqdm):
+        monitor_interval = 0  # no thread that outlives the test
+
+    shown = io.StringIO()
+    make = partial(BlockingExecutor, backend=backend)
+    assert _executor_map(make, tasks.square, range(50), tqdm_class=Bar, file=shown) == [n * n for n in range(50)]
+    assert "50/50" in shown.getvalue()
 
 
 # asyncio

@@ -51,7 +51,7 @@ class BlockingExecutor(Executor):
     """A pool of Rust threads that run Python callables.
 
     ``max_threads`` is the number of workers, 0 for the CPUs that this process may use; ``max_workers`` is another
-    spelling of it.
+    spelling of it, which takes no 0, as elsewhere.
 
     ``queue_size`` is how many accepted tasks may wait to be started, 0 for any number; a chunk of ``map`` counts as
     one. A call that finds the queue full waits, at most ``full_timeout`` seconds (None: as long as it takes), or not at
@@ -98,7 +98,7 @@ class BlockingExecutor(Executor):
         if max_workers is not None:
             if max_threads:
                 raise TypeError("max_threads and max_workers are two spellings of one argument; give one of them")
-            max_threads = max_workers
+            max_threads = checked_count("max_workers", max_workers, MAX_THREADS, least=1)
         if backend not in BACKENDS:
             raise ValueError(f"there is no backend {backend!r}; choose one of {', '.join(map(repr, BACKENDS))}")
         if backend == "interpreters" and (reason := _pool.why_no_interpreters()):
@@ -162,7 +162,14 @@ class BlockingExecutor(Executor):
         return self._drive(CALLS, None, calls, 0, finish=True)
 
     def map(  # type: ignore[override]
-        self, callable: Callable[..., T], /, *iterables: Any, chunk_size: int = 0, chunksize: int | None = None
+        self,
+        callable: Callable[..., T],
+        /,
+        *iterables: Any,
+        chunk_size: int = 0,
+        chunksize: int | None = None,
+        timeout: float | None = None,
+        buffersize: int | None = None,
     ) -> list[T]:
         """Return ``[callable(item) for item in iterable]``, computed on the workers; several iterables go in step.
 
@@ -172,6 +179,10 @@ class BlockingExecutor(Executor):
         After the first failure nothing more is handed out, and an exception that is both what the callable raised and
         a TaskError is raised at once; chunks that run then finish unseen. Raises ShutdownError, WorkerCrashed,
         TransferError, BrokenPool and QueueFull as ``run_sync`` does.
+
+        With ``timeout`` or ``buffersize`` (3.14 and newer), and where ``submit`` was replaced, it goes item by item
+        through ``submit``, as ``Executor.map`` does: what a callable raises is raised as it was, and TimeoutError where
+        not all is done ``timeout`` seconds after the call.
         """
         if len(iterables) > 1 and type(iterables[-1]) is int:
             *rest, chunk_size = iterables
@@ -183,6 +194,9 @@ class BlockingExecutor(Executor):
                 raise TypeError("chunk_size and chunksize are two spellings of one argument; give one of them")
             chunk_size = chunksize
         size = checked_count("chunk_size", chunk_size, sys.maxsize)
+        if timeout is not None or buffersize is not None or not self._submits_itself():
+            options = {} if buffersize is None else {"buffersize": buffersize}
+            return list(super().map(callable, *iterables, timeout=timeout, **options))
         if len(iterables) == 1:
             return self._drive(EACH, callable, iterables[0], size)
         return self._drive(STAR, callable, zip(*iterables, strict=False), size)
@@ -275,6 +289,10 @@ class BlockingExecutor(Executor):
         if pool is not None:
             pool.close(False)
 
+    def _submits_itself(self) -> bool:
+        """Tell whether ``submit`` is ours: tqdm, for one, counts items by one of its own."""
+        return getattr(self.submit, "__func__", None) is BlockingExecutor.submit
+
     def _drive(
         self, kind: int, function: Any, items: Iterable[Any], chunk_size: int, *, finish: bool = False
     ) -> list[Any]:
@@ -308,16 +326,19 @@ def _rebuild_in_guest(workers: int) -> BlockingExecutor:
     return BlockingExecutor(max_threads=workers)
 
 
-def checked_count(name: str, value: Any, most: int) -> int:
-    """Return ``value`` as a number from 0 to ``most``; raise TypeError or ValueError, which names it, for others."""
+def checked_count(name: str, value: Any, most: int, *, least: int = 0) -> int:
+    """Return ``value`` as a number from ``least`` to ``most``; raise TypeError or ValueError, which names it, else."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be an int, not bool")
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
-    if not 0 <= number <= most:
-        raise ValueError(f"{name} must be between 0 (choose for me) and {most}, not {number}")
+    if number < least:
+        bound = f"greater than {least - 1}" if least else "0 (choose for me) or more"
+        raise ValueError(f"{name} must be {bound}, not {number}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, not {number}")
     return number
 
 

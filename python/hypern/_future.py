@@ -56,8 +56,16 @@ class Future(concurrent.futures.Future[T]):
 
     def result(self, timeout: float | None = None) -> T:
         """Return what the task returned or raise what it raised; wait for it, at most ``timeout`` seconds."""
-        self._help()
-        return super().result(timeout)
+        try:
+            self._help()
+            result = super().result(timeout)
+            # The standard library's passes over exceptions that are false, before 3.14.
+            if self._exception is not None:
+                raise self._exception
+            return result
+        finally:
+            # The traceback refers to this frame: it is not to keep the future, which keeps the exception.
+            del self
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the task raised, or None; wait for it, at most ``timeout`` seconds."""

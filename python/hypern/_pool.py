@@ -219,7 +219,10 @@ def _leave() -> None:
 
 
 def _log_failure(error: BaseException) -> None:
-    _log.critical("hypern: a worker cannot work and its pool is broken", exc_info=error)
+    # Where the standard library's pools log the same.
+    logging.getLogger("concurrent.futures").critical(
+        "hypern: a worker cannot work and its pool is broken", exc_info=error
+    )
 
 
 def why_no_interpreters() -> str | None:

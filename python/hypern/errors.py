@@ -80,7 +80,7 @@ class WorkerCrashed(RuntimeError):
 def refused(reason: str | None) -> Exception:
     """Make the error for a call to a pool that is shut down, or broken for ``reason``."""
     if reason is None:
-        return ShutdownError("the executor is shut down and accepts no tasks; make a new BlockingExecutor")
+        return ShutdownError("cannot schedule new futures: the executor is shut down; make a new BlockingExecutor")
     return BrokenPool(f"the executor is broken and accepts no tasks: {reason}")
 
 
