@@ -259,22 +259,28 @@ def test_tqdm_counts_the_items_of_its_own_map(backend):
 # asyncio
 
 
-def test_run_in_executor(pool):
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loops(request):
+    """The module of each kind of event loop."""
+    return pytest.importorskip(request.param, reason="there is no wheel of uvloop for this Python")
+
+
+def test_run_in_executor(pool, loops):
     async def main():
         loop = asyncio.get_running_loop()
         return await asyncio.gather(*(loop.run_in_executor(pool, tasks.square, number) for number in range(100)))
 
-    assert asyncio.run(main()) == [n * n for n in range(100)]
+    assert loops.run(main()) == [n * n for n in range(100)]
 
 
-def test_wrap_future(pool):
+def test_wrap_future(pool, loops):
     async def main():
         return await asyncio.wrap_future(pool.submit(tasks.square, 3))
 
-    assert asyncio.run(main()) == 9
+    assert loops.run(main()) == 9
 
 
-def test_the_loop_goes_on_while_tasks_run(make, gate):
+def test_the_loop_goes_on_while_tasks_run(make, gate, loops):
     executor = make(1)
 
     async def main():
@@ -284,18 +290,18 @@ def test_the_loop_goes_on_while_tasks_run(make, gate):
         gate.open()  # by the loop, which nobody holds up
         return await held
 
-    assert asyncio.run(main()) == "held"
+    assert loops.run(main()) == "held"
 
 
-def test_an_error_reaches_the_coroutine(pool):
+def test_an_error_reaches_the_coroutine(pool, loops):
     async def main():
         with pytest.raises(ValueError, match="mine"):
             await asyncio.get_running_loop().run_in_executor(pool, tasks.raises, ValueError("mine"))
 
-    asyncio.run(main())
+    loops.run(main())
 
 
-def test_a_cancelled_coroutine_cancels_the_task_that_waits(make, gate, ledger):
+def test_a_cancelled_coroutine_cancels_the_task_that_waits(make, gate, ledger, loops):
     executor = make(1)
 
     async def main():
@@ -310,12 +316,12 @@ def test_a_cancelled_coroutine_cancels_the_task_that_waits(make, gate, ledger):
         await asyncio.sleep(0)  # by now the loop has told the future of the executor
         gate.open()
 
-    asyncio.run(main())
+    loops.run(main())
     executor.run_sync(tasks.nothing)
     assert ledger.lines() == []
 
 
-def test_a_timeout_of_a_coroutine_leaves_the_pool_usable(make, gate):
+def test_a_timeout_of_a_coroutine_leaves_the_pool_usable(make, gate, loops):
     executor = make(1)
 
     async def main():
@@ -325,28 +331,28 @@ def test_a_timeout_of_a_coroutine_leaves_the_pool_usable(make, gate):
         gate.open()
         return await loop.run_in_executor(executor, tasks.square, 3)
 
-    assert asyncio.run(main()) == 9
+    assert loops.run(main()) == 9
 
 
-def test_two_loops_share_a_pool(pool):
+def test_two_loops_share_a_pool(pool, loops):
     async def main():
         loop = asyncio.get_running_loop()
         return [await loop.run_in_executor(pool, tasks.square, number) for number in range(50)]
 
-    loops = [aside(asyncio.run, main()) for _ in range(2)]
-    assert [loop.result(30) for loop in loops] == [[n * n for n in range(50)]] * 2
+    both = [aside(loops.run, main()) for _ in range(2)]
+    assert [loop.result(30) for loop in both] == [[n * n for n in range(50)]] * 2
 
 
-def test_a_loop_that_closed_before_its_task_ended_is_left_in_peace(backend):
+def test_a_loop_that_closed_before_its_task_ended_is_left_in_peace(backend, loops):
     run(
         """
-        import asyncio, sys
+        import asyncio, importlib, sys
         from hypern import BlockingExecutor
         from sync import Gate
 
         executor = BlockingExecutor(1, backend=sys.argv[1])
         with Gate() as gate:
-            loop = asyncio.new_event_loop()
+            loop = importlib.import_module(sys.argv[2]).new_event_loop()
             future = loop.run_in_executor(executor, gate.door.wait)
             loop.call_soon(loop.stop)
             loop.run_forever()
@@ -358,6 +364,7 @@ def test_a_loop_that_closed_before_its_task_ended_is_left_in_peace(backend):
         print("done")
         """,
         backend,
+        loops.__name__,
     ).ok("done\n")
 
 
