@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib
+import itertools
 import sys
 import threading
 import types
@@ -15,22 +16,23 @@ import unittest
 from unittest import mock
 
 from hypern import BlockingExecutor
+from hypern._future import Future
 from hypern.errors import TransferError, WorkerCrashed
 from sync import Door, Gate, eventually, native_threads
 
 PACKAGE = "test.test_concurrent_futures"
 
-INITIALIZER = ("test_init.InitializerMixin", "test_init.FailingInitializerMixin")
+COMMON = ("test_as_completed.AsCompletedTests", "test_init.InitializerMixin", "test_init.FailingInitializerMixin")
 #: The classes of each part, for backends that share the caller's memory.
 SHARED = {
     "executor": ("test_thread_pool.ThreadPoolExecutorTest",),
-    "future": ("test_wait.ThreadPoolWaitTests", "test_as_completed.AsCompletedTests", *INITIALIZER),
+    "future": ("test_future.FutureTests", "test_wait.ThreadPoolWaitTests", *COMMON),
     "shutdown": ("test_shutdown.ThreadPoolShutdownTest",),
 }
 #: The same for the others.
 ISOLATED = {
     "executor": ("executor.ExecutorTest",),
-    "future": ("test_wait.WaitTests", "test_as_completed.AsCompletedTests", *INITIALIZER),
+    "future": ("test_wait.WaitTests", *COMMON),
     "shutdown": ("test_shutdown.ExecutorShutdownTest",),
 }
 #: Its tasks kill workers, which only processes survive.
@@ -147,6 +149,7 @@ def case(backend: str, name: str) -> type[unittest.TestCase]:
 
     names = {
         "assert_python_ok": assert_script_ok,
+        "Future": Future,
         "futures": types.SimpleNamespace(**{**vars(concurrent.futures), "ThreadPoolExecutor": executor}),
         # Their pools break as a whole where with ours one task fails.
         "BrokenProcessPool": (WorkerCrashed, TransferError),
@@ -157,9 +160,9 @@ def case(backend: str, name: str) -> type[unittest.TestCase]:
         executor_type = executor
 
         def setUp(self):
-            for name, meaning in names.items():
-                if hasattr(module, name):
-                    self.enterContext(mock.patch.object(module, name, meaning))
+            for place, (name, meaning) in itertools.product({module, util}, names.items()):
+                if hasattr(place, name):
+                    self.enterContext(mock.patch.object(place, name, meaning))
             super().setUp()
 
         def get_context(self):
