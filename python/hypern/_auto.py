@@ -145,6 +145,8 @@ class AutoPool:
                 return away.run(*_packed(away, leaving, function, args, kwargs))
             except COMES_BACK as back:
                 self.note(function, back)
+            except errors.QueueFull as full:
+                raise _given_back(full, function, args, kwargs) from None
             try:
                 return self.shared.run(function, args, kwargs)
             except errors.ShutdownError:
@@ -162,17 +164,39 @@ class AutoPool:
                 ticket = away.submit(errand, *_packed(away, leaving, function, args, kwargs))  # type: ignore[arg-type]
             except COMES_BACK as back:
                 self.note(function, back)
+            except errors.QueueFull as full:
+                raise _given_back(full, function, args, kwargs) from None
             else:
                 return ticket or errand.ticket
         return self.shared.submit(future, function, args, kwargs)
 
-    def batch(self, kind: int, function: Any) -> _core.Batch | AutoBatch:
+    def batch(
+        self, kind: int, function: Any, ordered: bool = True, letterbox: _core.Letterbox | None = None
+    ) -> _core.Batch | AutoBatch:
         if self.shared.is_current() or (
             kind != CALLS and not (self.may_leave(function) and holds_nothing_mutable(function))
         ):
-            return self.shared.batch(kind, function)
+            return self.shared.batch(kind, function, letterbox=letterbox)
         # A chunk that comes back is no failure, and must not stop the others.
-        return AutoBatch(self, kind, function, self.shared.batch(kind, function, False))
+        return AutoBatch(self, kind, function, self.shared.batch(kind, function, False, letterbox), ordered)
+
+    async def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        from hypern._async import desk  # Only programs that use asyncio come here.
+
+        leaving = None if self.shared.is_current() else self._leaving(function)
+        if leaving is not None and (away := self.away()) is not None:
+            try:
+                return await desk().call(away, *_packed(away, leaving, function, args, kwargs))
+            except COMES_BACK as back:
+                self.note(function, back)
+            except errors.QueueFull as full:
+                raise _given_back(full, function, args, kwargs) from None
+            try:
+                return await desk().call(self.shared, function, args, kwargs)
+            except errors.ShutdownError:
+                # It was accepted before the pool was shut down.
+                return InPlacePool().run(function, args, kwargs)
+        return await desk().call(self.shared, function, args, kwargs)
 
     def stats(self) -> Stats:
         backends = {"threads": of_backend(self.shared)}
@@ -223,6 +247,13 @@ def _packed(
         function, args, kwargs = without_partial(function, args, kwargs)
         return ship(function), args, kwargs
     return verdict.shipped or ship(function), args, kwargs
+
+
+def _given_back(
+    full: errors.QueueFull, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+) -> errors.QueueFull:
+    """Return the error with the call as it was made, and not in the form that crosses."""
+    return errors.QueueFull(str(full), full.size, (function, args, kwargs or {}))
 
 
 def _interpreter_settings() -> tuple[int, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from hypern import errors
-from hypern._crossing import COMES_BACK
+from hypern._batch import PATIENCE
+from hypern._crossing import COMES_BACK, decode_failures
 from hypern._in_place import InPlaceBatch
-from hypern._kind import CALLS
+from hypern._kind import CALLS, CAUGHT
 from hypern._verdict import judge
 
 if TYPE_CHECKING:
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from hypern._auto import AutoPool
     from hypern._batch import Done
 
-#: How long a chunk whose cost nobody knows runs here before the rest leaves, in seconds.
-PATIENCE = 0.002
 #: A chunk that ran for less than this many seconds tells nothing about the cost of an item.
 CONCLUSIVE = 0.0002
 #: Seconds of work that an item must hold to be worth the trip, whatever it is.
@@ -34,14 +34,16 @@ class AutoBatch:
     known or ``PATIENCE`` is over.
 
     Where a chunk comes back, it is run here, and with it all that ran elsewhere and come after it: one of those may
-    have missed what it changed. What ran here is never run again.
+    have missed what it changed. What ran here is never run again. Where the caller takes results in any order
+    (``ordered`` is false), what was given to it stays as it is.
     """
 
-    def __init__(self, pool: AutoPool, kind: int, function: Any, shared: _core.Batch) -> None:
+    def __init__(self, pool: AutoPool, kind: int, function: Any, shared: _core.Batch, ordered: bool) -> None:
         self._pool = pool
         self._kind = kind
         self._function = function
         self._shared = shared
+        self._ordered = ordered
         self._away: _core.Batch | None = None
         #: None while nobody knows.
         self._leaves: bool | None = None
@@ -52,29 +54,35 @@ class AutoBatch:
         self._done_away: dict[int, Sequence[Any]] = {}
         #: Seconds that chunks have run here while nobody knew.
         self._spent = 0.0
+        #: When the last chunk was handed out while nobody knew.
+        self._since = 0.0
+        #: Chunks that are run again; nothing more is handed out meanwhile, as it may depend on them.
+        self._running_again: set[int] = set()
         self._room = 1
 
     def room(self) -> int:
-        return self._room
+        return 0 if self._running_again else self._room
 
-    def push(self, index: int, items: Sequence[Any]) -> None:
+    def push(self, index: int, items: Sequence[Any]) -> bool:
         if self._leaves is None and self._pool.opened() and all(map(self._pool.is_worth, self._functions(items))):
             self._leave()
         if self._leaves and self._away is not None and self._may_leave(items):
             try:
-                self._away.push(self._number(index, items, away=True), items)
+                return self._is_accepted(self._away.push(self._number(index, items, away=True), items))
             except COMES_BACK as back:
                 self._flight.pop(self._last)
                 self._note(items, back)
-            else:
-                return
-        self._push_here(index, items)
+        self._since = time.perf_counter()
+        return self._push_here(index, items)
 
-    def wait(self) -> list[Done]:
+    def wait(self, timeout: float | None = None) -> list[Done]:
         if self._leaves is not None:
-            return self._take(self._shared.wait())
-        letters = self._shared.wait(PATIENCE)
-        self._decide(letters)
+            return self._take(self._shared.wait(timeout))
+        until = self._since + PATIENCE
+        left = max(0.0, until - time.perf_counter())
+        letters = self._shared.wait(left if timeout is None else min(left, timeout))
+        if letters or time.perf_counter() >= until:
+            self._decide(letters)
         return self._take(letters)
 
     def cancel(self) -> None:
@@ -87,56 +95,67 @@ class AutoBatch:
         self._flight[self._last] = index, items, away
         return self._last
 
-    def _push_here(self, index: int, items: Sequence[Any]) -> None:
-        self._shared.push(self._number(index, items, away=False), items)
+    def _push_here(self, index: int, items: Sequence[Any], *, again: bool = False) -> bool:
+        return self._is_accepted(self._shared.push(self._number(index, items, away=False), items, again))
+
+    def _is_accepted(self, accepted: bool) -> bool:
+        if not accepted:
+            del self._flight[self._last]
+        return accepted
 
     def _take(self, letters: list[Done]) -> list[Done]:
         """Return the chunks that are done; run again what came back, and what it may have changed."""
         done: list[Done] = []
-        back: list[int] = []
+        back: set[int] = set()
         for number, results, seconds, error in letters:
             chunk = self._flight.pop(number, None)
             if chunk is None:
                 continue  # It is run again here.
             index, items, away = chunk
+            self._running_again.discard(index)
+            if away and results is not None and self._kind in CAUGHT:
+                error = decode_failures(results)  # noqa: PLW2901 - one more reason to come back.
             if away and isinstance(error, COMES_BACK):
                 self._note(items, error)
-                back.append(index)
+                back.add(index)
                 self._done_away[index] = items
                 continue
-            if away:
+            if away and self._ordered:
                 self._done_away[index] = items
             done.append((index, results, seconds, error))
         if back:
-            return [*(each for each in done if each[0] < min(back)), *self._again(min(back), done)]
+            return [*(each for each in done if each[0] < min(back)), *self._again(back, done)]
         before = min((index for index, _, away in self._flight.values() if away), default=None)
         self._done_away = {
             index: items for index, items in self._done_away.items() if before is not None and index > before
         }
         return done
 
-    def _again(self, first: int, done: list[Done]) -> list[Done]:
+    def _again(self, back: set[int], done: list[Done]) -> list[Done]:
+        """Run again what came back and all that may depend on it; return what else is done, and what is so no more."""
+        first = min(back)
         again = {index: items for index, items in self._done_away.items() if index >= first}
         for number, (index, items, away) in list(self._flight.items()):
             if away and index >= first:
                 again[index] = items
                 del self._flight[number]
-        self._done_away = {index: items for index, items in self._done_away.items() if index < first}
         kept = [each for each in done if each[0] >= first and each[0] not in again]
+        told = {index for index, *_ in done}
+        kept += [(index, None, 0.0, None) for index in self._done_away if index >= first and index not in told | back]
+        self._done_away = {index: items for index, items in self._done_away.items() if index < first}
         if self._kind != CALLS:
             self._leaves, self._room = False, self._shared.room()
         for index in sorted(again):
             try:
-                self._push_here(index, again[index])
+                self._push_here(index, again[index], again=True)
             except errors.ShutdownError:
                 # It was accepted before the pool was shut down.
                 in_place = InPlaceBatch(self._kind, self._function)
                 in_place.push(index, again[index])
                 self._flight.pop(self._last)
                 kept += in_place.wait()
-                del again[index]
-        while any(index in again for index, _, _ in self._flight.values()):
-            kept += self._take(self._shared.wait())
+            else:
+                self._running_again.add(index)
         return kept
 
     def _functions(self, items: Sequence[Any]) -> Iterable[Any]:

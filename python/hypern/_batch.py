@@ -1,4 +1,4 @@
-"""Drives ``map`` and ``run_parallel``: hands out chunks, collects results, adapts the size of what comes next.
+"""Drives the chunks of one call: hands them out, collects what comes back, adapts the size of what comes next.
 
 The caller's thread pulls items from the iterable, never further ahead than there is room for chunks (two for each
 worker), so an endless iterable ends with the first failure, and an isolated backend always has an encoded chunk
@@ -7,6 +7,7 @@ waiting.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from typing import Any, Protocol
@@ -17,18 +18,28 @@ TARGET = 0.004
 TAIL = 0.0005
 #: A chunk is at most this many times larger than the one before: one measurement of a cheap item proves little.
 GROWTH = 16
+#: How long a chunk whose cost nobody knows runs before it is decided where the rest runs, in seconds; ``auto`` only.
+PATIENCE = 0.002
 
-#: One chunk that is done: its index, its results or None, the seconds it ran, what it raised or None.
-Done = tuple[int, list[Any] | None, float, BaseException | None]
+#: One chunk that is done: its index, its results or None, the seconds it ran, what it raised or None. Neither results
+#: nor an error: it is done no more, and comes again.
+Done = tuple[int, Any | None, float, BaseException | None]
 
 
 class Batch(Protocol):
-    """The chunks of one call; ``hypern._core.Batch`` or its like in a guest."""
+    """The chunks of one call; ``hypern._core.Batch`` or its like."""
 
-    def push(self, index: int, items: Sequence[Any], /) -> None: ...
-    def wait(self) -> list[Done]: ...
+    def push(self, index: int, items: Sequence[Any], /) -> bool: ...
+    def wait(self, timeout: float | None = None, /) -> list[Done]: ...
     def cancel(self) -> None: ...
     def room(self) -> int: ...
+
+
+class Progress(Protocol):
+    """Is told how many items are done; see ``_progress``."""
+
+    def report(self, done: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class Source:
@@ -43,18 +54,31 @@ class Source:
             self._known = items
         self._iterator = iter(items) if self._known is None else iter(())
         self._taken = 0
+        #: What the iterable raised, after items that were not given yet.
+        self._error: Exception | None = None
 
     def left(self) -> int | None:
         """Return how many items are left, None where nobody knows."""
         return None if self._known is None else len(self._known) - self._taken
 
     def take(self, count: int) -> Sequence[Any]:
-        """Return the next items, at most ``count``; none when there are no more."""
-        if self._known is None:
-            return list(islice(self._iterator, count))
-        items = self._known[self._taken : self._taken + count]
-        self._taken += len(items)
-        return items
+        """Return the next items, at most ``count``; none when there are no more. Raises what the iterable raises."""
+        if self._known is not None:
+            items = self._known[self._taken : self._taken + count]
+            self._taken += len(items)
+            return items
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        pulled: list[Any] = []
+        try:
+            pulled.extend(islice(self._iterator, count))
+        except Exception as error:
+            if not pulled:
+                raise
+            # What came before it is still to be done.
+            self._error = error
+        return pulled
 
 
 class ChunkSize:
@@ -81,47 +105,116 @@ class ChunkSize:
         return max(1, min(self._size, max(shared, least)))
 
 
-def drive(make_batch: Callable[[], Batch], items: Iterable[Any], *, chunk_size: int, finish: bool) -> list[Any]:
-    """Run all items through a batch and return the results in the order of the items.
+class Flow:
+    """The chunks of one call on their way, and how far it has come. Used by the thread that drives the call."""
+
+    def __init__(self, batch: Batch, items: Iterable[Any], chunk_size: int) -> None:
+        self._batch = batch
+        self._source = Source(items)
+        self._size = ChunkSize(chunk_size)
+        #: Is told how far it has come.
+        self.progress: Progress | None = None
+        #: Items that are done, and that were last said to be.
+        self._done = self._said = 0
+        #: Items of the chunks in flight, by their index; 0 for one that was done before.
+        self.in_flight: dict[int, int] = {}
+        #: Chunks that were handed out.
+        self.chunks = 0
+        #: Chunks that were pulled and are to be handed out next.
+        self.unsent: deque[Sequence[Any]] = deque()
+        #: Items that were pulled.
+        self.pulled = 0
+        self.exhausted = False
+
+    def room(self) -> int:
+        """Return how many chunks may be in flight."""
+        return self._batch.room()
+
+    def pull(self, room: int, most: int | None = None) -> Sequence[Any]:
+        """Return the next chunk, of at most ``most`` items; an empty one when there are no more items."""
+        if self.unsent:
+            return self.unsent.popleft()
+        size = self._size.next(self._source.left(), room)
+        chunk = self._source.take(size if most is None else min(size, most))
+        self.pulled += len(chunk)
+        self.exhausted = not chunk
+        return chunk
+
+    def push(self, chunk: Sequence[Any]) -> bool:
+        """Hand out a chunk; false where the queue is full and nobody may wait: it is the next one then."""
+        if not self._batch.push(self.chunks, chunk):
+            self.unsent.appendleft(chunk)
+            return False
+        self.in_flight[self.chunks] = len(chunk)
+        self.chunks += 1
+        return True
+
+    def refuse(self, chunk: Sequence[Any]) -> int:
+        """Return the index of a chunk that cannot be handed out; it counts as done."""
+        self.chunks += 1
+        self._done += len(chunk)
+        self._report()
+        return self.chunks - 1
+
+    def take_back(self, timeout: float | None = None) -> list[tuple[int, int, Any | None, BaseException | None]]:
+        """Wait until a chunk is done, at most ``timeout`` seconds; return index, size, results, error of each one.
+
+        Neither results nor an error: the chunk is in flight again.
+        """
+        arrived: list[tuple[int, int, Any | None, BaseException | None]] = []
+        for index, results, seconds, error in self._batch.wait(timeout):
+            if results is None and error is None:
+                self.in_flight[index] = 0
+                arrived.append((index, 0, None, None))
+                continue
+            items = self.in_flight.pop(index)
+            if error is None:
+                self._size.learn(items, seconds)
+            self._done += items
+            arrived.append((index, items, results, error))
+        self._report()
+        return arrived
+
+    def _report(self) -> None:
+        if self.progress is not None and self._done > self._said:
+            self._said = self._done
+            self.progress.report(self._done)
+
+    def close(self) -> None:
+        """Take back what has not been started."""
+        self._batch.cancel()
+        if self.progress is not None:
+            self.progress.close()
+
+
+def drive(make_flow: Callable[[], Flow], *, finish: bool) -> list[Any]:
+    """Run all items of a flow and return the results in the order of the items.
 
     Raises what a failing chunk raised as soon as it is known, and never runs what was not started then; with
     ``finish``, runs everything first and raises for the first chunk that failed. An error of the iterable itself is
     raised as it is.
     """
-    source = Source(items)
-    size = ChunkSize(chunk_size)
-    results: list[list[Any]] = []
+    results: dict[int, list[Any]] = {}
     failures: dict[int, BaseException] = {}
-    in_flight: set[int] = set()
-    exhausted = False
-    batch = make_batch()
+    flow = make_flow()
     try:
         while True:
-            while not exhausted and len(in_flight) < (room := batch.room()):
-                chunk = source.take(size.next(source.left(), room))
-                if not chunk:
-                    exhausted = True
-                    break
-                batch.push(len(results), chunk)
-                in_flight.add(len(results))
-                results.append([])
-            if not in_flight:
+            while not flow.exhausted and len(flow.in_flight) < (room := flow.room()) and (chunk := flow.pull(room)):
+                flow.push(chunk)
+            if not flow.in_flight:
                 break
-            for index, values, seconds, error in batch.wait():
-                in_flight.discard(index)
+            for index, _, values, error in flow.take_back():
+                failures.pop(index, None)
                 if error is not None:
                     failures[index] = error
-                    continue
-                # A chunk may be reported twice: what counts is how it went last.
-                failures.pop(index, None)
-                results[index] = values or []
-                size.learn(len(results[index]), seconds)
+                elif values is not None:
+                    results[index] = values
             if failures and not finish:
                 break
         if failures:
             raise failures[min(failures)]
-        return list(chain.from_iterable(results))
+        return list(chain.from_iterable(results[index] for index in range(flow.chunks)))
     finally:
-        batch.cancel()
+        flow.close()
         # The traceback of what is raised here refers to this frame.
         failures.clear()

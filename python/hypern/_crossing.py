@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hypern import _core
+    from hypern._chunk import Caught
 
 
 class Elsewhere(Exception):
@@ -66,6 +67,17 @@ def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
         return Elsewhere(lasting, reason)
     error = _raised.decode_whole_error(payload)
     return Elsewhere(True, "raises what does not cross") if error is None else error
+
+
+def decode_failures(caught: Caught) -> Elsewhere | None:
+    """Make exceptions again of the failures of a chunk; return an Elsewhere where one did not cross."""
+    _, failures = caught
+    for place, told in failures.items():
+        error = _raised.decode_whole_error(told)
+        if error is None:
+            return Elsewhere(True, "raises what does not cross")
+        failures[place] = error
+    return None
 
 
 def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, list[memoryview], _core.Shipment]:

@@ -8,16 +8,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from hypern import _guest, _pool
-from hypern._batch import drive
+from hypern import _guest, _pool, _progress
+from hypern._batch import Flow, drive
 from hypern._future import Future
 from hypern._in_place import InPlacePool
-from hypern._kind import CALLS, EACH, STAR
+from hypern._kind import CALLS, EACH, EACH_CAUGHT, STAR, STAR_CAUGHT
 from hypern._route import Route
 from hypern._stats import Stats
+from hypern._stream import Results, Stream
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,15 +28,20 @@ if TYPE_CHECKING:
 
         def write(self, text: str, /) -> object: ...
 
+    from hypern import _core
+    from hypern._async import AsyncResults
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+OnError = Literal["raise", "return"]
 Backend = Literal["auto", "threads", "interpreters", "processes"]
 #: One call of ``run_parallel``.
 Call = tuple[Callable[..., Any], Iterable[Any]] | tuple[Callable[..., Any], Iterable[Any], dict[str, Any] | None]
 
 OnFull = Literal["block", "raise"]
+#: The kind of chunk for several iterables.
+_STARRED = {EACH: STAR, EACH_CAUGHT: STAR_CAUGHT}
 
 BACKENDS = ("auto", "threads", "interpreters", "processes")
 #: Most workers of one pool: far over what a machine has cores for, and under what exhausts it.
@@ -148,18 +153,30 @@ class BlockingExecutor(Executor):
             future.bind(ticket)
         return future
 
-    def run_parallel(self, tasks: Iterable[Call]) -> list[Any]:
+    async def run_async(self, callable: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``callable(*args, **kwargs)`` on a worker, and await its result in an event loop of asyncio.
+
+        Other coroutines of the loop run while this one waits, also where it waits for space in a full queue. Cancelling
+        it takes the task back where it has not started; one that runs goes on, and its result is dropped.
+
+        Raises what ``run_sync`` raises.
+        """
+        return await _pool.call(self._opened(), callable, args, kwargs or None)
+
+    def run_parallel(self, tasks: Iterable[Call], *, progress: _progress.Option = False) -> list[Any]:
         """Run ``(callable, args)`` and ``(callable, args, kwargs)`` tuples on the workers; return results in order.
 
         All tasks are run, also when some fail; then an exception that is both what the first failing one raised and a
-        TaskError is raised. Raises TypeError for anything but such tuples before a task has run; ShutdownError,
-        WorkerCrashed, TransferError, BrokenPool and QueueFull as ``run_sync`` does.
+        TaskError is raised. ``progress`` is that of ``map``.
+
+        Raises TypeError for anything but such tuples before a task has run; ShutdownError, WorkerCrashed,
+        TransferError, BrokenPool and QueueFull as ``run_sync`` does.
         """
         calls = list(tasks)
         for index, call in enumerate(calls):
             if type(call) is not tuple or len(call) != 2 or type(call[1]) is not tuple or not callable(call[0]):
                 calls[index] = _checked_call(index, call)
-        return self._drive(CALLS, None, calls, 0, finish=True)
+        return drive(lambda: self._flow(CALLS, None, (calls,), 0, progress), finish=True)
 
     def map(  # type: ignore[override]
         self,
@@ -170,11 +187,15 @@ class BlockingExecutor(Executor):
         chunksize: int | None = None,
         timeout: float | None = None,
         buffersize: int | None = None,
+        progress: _progress.Option = False,
     ) -> list[T]:
         """Return ``[callable(item) for item in iterable]``, computed on the workers; several iterables go in step.
 
         The iterables are pulled in the calling thread as workers need items. ``chunk_size`` (or ``chunksize``, or an
         int as last positional argument) is the number of items that a worker takes at once; 0 adapts it to their cost.
+
+        ``progress=True`` shows a bar of tqdm, where that is installed; a callable is called in the calling thread,
+        chunk by chunk, with the number of items that are done and their total, None where the iterables do not tell.
 
         After the first failure nothing more is handed out, and an exception that is both what the callable raised and
         a TaskError is raised at once; chunks that run then finish unseen. Raises ShutdownError, WorkerCrashed,
@@ -197,9 +218,75 @@ class BlockingExecutor(Executor):
         if timeout is not None or buffersize is not None or not self._submits_itself():
             options = {} if buffersize is None else {"buffersize": buffersize}
             return list(super().map(callable, *iterables, timeout=timeout, **options))
-        if len(iterables) == 1:
-            return self._drive(EACH, callable, iterables[0], size)
-        return self._drive(STAR, callable, zip(*iterables, strict=False), size)
+        return drive(lambda: self._flow(EACH, callable, iterables, size, progress), finish=False)
+
+    def imap(
+        self,
+        callable: Callable[..., T],
+        /,
+        *iterables: Any,
+        ordered: bool = True,
+        chunk_size: int = 0,
+        buffer: int = 0,
+        on_error: OnError = "raise",
+        progress: _progress.Option = False,
+    ) -> Results[T]:
+        """Give out ``callable(item) for item in iterable``, computed on the workers, while the rest is computed.
+
+        Items are pulled, and calls begin, when the first result is asked for, in the thread that asks; an endless
+        iterable will do. ``buffer`` is how many items at most are pulled and not given out; 0 allows four chunks for
+        each worker. Results come in order, or as they are done where ``ordered`` is false.
+
+        A call that fails ends the results, after those before it, with an exception that is both what the callable
+        raised and a TaskError; with ``on_error="return"`` that exception, or a WorkerCrashed, is given out in its place
+        and the results go on. What the iterable itself raises is raised as it is, after the results before it. Closing
+        the results (``close``, ``with``, or letting go of them) cancels what has not been started.
+
+        ``chunk_size`` and ``progress`` are those of ``map``; a ``buffer`` makes chunks smaller, so that each worker has
+        one. Raises ShutdownError and BrokenPool as ``run_sync`` does, after the results of what was accepted.
+
+        >>> import itertools
+        >>> with BlockingExecutor(max_threads=2) as executor, executor.imap(abs, itertools.count(-3)) as results:
+        ...     [next(results) for _ in range(5)]
+        [3, 2, 1, 0, 1]
+        """
+        options = _Options.checked(
+            iterables,
+            ordered=ordered,
+            chunk_size=chunk_size,
+            buffer=buffer,
+            on_error=on_error,
+            progress=progress,
+        )
+        return Results(self._stream(callable, iterables, options, None))
+
+    def map_async(
+        self,
+        callable: Callable[..., T],
+        /,
+        *iterables: Any,
+        ordered: bool = True,
+        chunk_size: int = 0,
+        buffer: int = 0,
+        on_error: OnError = "raise",
+        progress: _progress.Option = False,
+    ) -> AsyncResults[T]:
+        """Do what ``imap`` does, for ``async for`` in an event loop of asyncio.
+
+        Items are pulled in the thread of the loop. Other coroutines run while a result is awaited, also where that is
+        because of a full queue. Cancelling the task that awaits one closes the results.
+        """
+        from hypern._async import AsyncResults  # Loaded by the first program that uses asyncio.
+
+        options = _Options.checked(
+            iterables,
+            ordered=ordered,
+            chunk_size=chunk_size,
+            buffer=buffer,
+            on_error=on_error,
+            progress=progress,
+        )
+        return AsyncResults(lambda letterbox: self._stream(callable, iterables, options, letterbox))
 
     def explain(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Route:
         """Return where ``run_sync(callable, *args, **kwargs)`` would run, and why; nothing is run.
@@ -293,11 +380,40 @@ class BlockingExecutor(Executor):
         """Tell whether ``submit`` is ours: tqdm, for one, counts items by one of its own."""
         return getattr(self.submit, "__func__", None) is BlockingExecutor.submit
 
-    def _drive(
-        self, kind: int, function: Any, items: Iterable[Any], chunk_size: int, *, finish: bool = False
-    ) -> list[Any]:
-        make_batch = partial(self._opened().batch, kind, function)
-        return drive(make_batch, items, chunk_size=chunk_size, finish=finish)
+    def _flow(
+        self,
+        kind: int,
+        function: Any,
+        iterables: tuple[Any, ...],
+        chunk_size: int,
+        progress: _progress.Option,
+        *,
+        ordered: bool = True,
+        letterbox: _core.Letterbox | None = None,
+    ) -> Flow:
+        """Begin the chunks of one call over iterables that go in step; ``kind`` is that for one of them."""
+        if len(iterables) == 1:
+            items = iterables[0]
+        else:
+            kind, items = _STARRED[kind], zip(*iterables, strict=False)
+        batch = _pool.batch(self._opened(), kind, function, ordered=ordered, letterbox=letterbox)
+        flow = Flow(batch, items, chunk_size)
+        flow.progress = _progress.begin(progress, iterables)
+        return flow
+
+    def _stream(
+        self, function: Any, iterables: tuple[Any, ...], options: _Options, letterbox: _core.Letterbox | None
+    ) -> Stream:
+        flow = self._flow(
+            EACH_CAUGHT,
+            function,
+            iterables,
+            options.chunk_size,
+            options.progress,
+            ordered=options.ordered,
+            letterbox=letterbox,
+        )
+        return Stream(flow, ordered=options.ordered, buffer=options.buffer, catches=options.catches)
 
     def _opened(self) -> Any:
         """Return the pool; in a forked child that has not used it yet, open a new one."""
@@ -308,6 +424,39 @@ class BlockingExecutor(Executor):
         """In a forked child: part from a pool whose workers do not exist here."""
         if self._pool is not None and self._pool.is_open():
             self._pool = None
+
+
+class _Options(NamedTuple):
+    """What ``imap`` and ``map_async`` were asked for."""
+
+    ordered: bool
+    chunk_size: int
+    buffer: int
+    catches: bool
+    progress: _progress.Option
+
+    @classmethod
+    def checked(
+        cls,
+        iterables: tuple[Any, ...],
+        *,
+        ordered: bool,
+        chunk_size: int,
+        buffer: int,
+        on_error: str,
+        progress: _progress.Option,
+    ) -> _Options:
+        if not iterables:
+            raise TypeError("imap() and map_async() need at least one iterable")
+        if on_error not in ("raise", "return"):
+            raise ValueError(f"on_error must be 'raise' or 'return', not {on_error!r}")
+        return cls(
+            ordered,
+            checked_count("chunk_size", chunk_size, sys.maxsize),
+            checked_count("buffer", buffer, sys.maxsize),
+            on_error == "return",
+            _progress.checked(progress),
+        )
 
 
 def default_workers() -> int:

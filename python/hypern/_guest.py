@@ -150,6 +150,8 @@ class Guest:
             else:
                 result = run_chunk(kind, function, data)
             del function, data
+            if kind in _kind.CAUGHT:
+                return (_kind.RETURNED, *_encode_caught(*result))
             return (_kind.RETURNED, b"", []) if result is None else (_kind.RETURNED, *_encode_result(result))
         except BaseException as error:
             return _kind.RAISED, encode_error(error), []
@@ -200,6 +202,21 @@ def _encode_result(result: Any) -> tuple[bytes, list[memoryview]]:
             f"the result (a {kind}) cannot be sent back from the worker: {_wire.describe(error)}; "
             "return what it is made of instead, or use backend='threads', which shares memory"
         ) from error
+
+
+def _encode_caught(results: list[Any], failures: dict[int, Any]) -> tuple[bytes, list[memoryview]]:
+    """Encode what came of a chunk whose failures are caught; a result that cannot be sent is one more failure."""
+    encoded = {place: encode_error(error) for place, error in failures.items()}
+    try:
+        return _wire.dumps((results, encoded))
+    except BaseException:  # Of one of them.
+        for place, result in enumerate(results):
+            try:
+                _encode_result(result)
+            except BaseException as error:
+                results[place] = None
+                encoded[place] = encode_error(error)
+        return _wire.dumps((results, encoded))
 
 
 def encode_error(error: BaseException) -> bytes:

@@ -46,7 +46,10 @@ class InPlacePool:
         else:
             future.set_result(result)
 
-    def batch(self, kind: int, function: Any) -> InPlaceBatch:
+    async def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        return self.run(function, args, kwargs)
+
+    def batch(self, kind: int, function: Any, ordered: bool = True, letterbox: Any = None) -> InPlaceBatch:
         self._check_open()
         return InPlaceBatch(kind, function)
 
@@ -87,7 +90,7 @@ class InPlaceBatch:
         self._function = function
         self._done: list[Done] = []
 
-    def push(self, index: int, items: Any) -> None:
+    def push(self, index: int, items: Any) -> bool:
         began = time.perf_counter()
         results, failure = None, None
         try:
@@ -95,8 +98,9 @@ class InPlaceBatch:
         except BaseException as error:
             failure = as_task_error(error)
         self._done.append((index, results, time.perf_counter() - began, failure))
+        return True
 
-    def wait(self) -> list[Done]:
+    def wait(self, timeout: float | None = None) -> list[Done]:
         done, self._done = self._done, []
         return done
 

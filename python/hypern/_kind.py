@@ -24,3 +24,10 @@ RAISED = 9
 SETUP = 10
 #: The module search path of what follows.
 PATH = 11
+#: Like EACH, but no item's failure ends the chunk; what comes back is the results and the failures.
+EACH_CAUGHT = 12
+#: Like STAR, caught in the same way.
+STAR_CAUGHT = 13
+
+#: The kinds whose chunks come back as results and failures.
+CAUGHT = (EACH_CAUGHT, STAR_CAUGHT)

@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -22,6 +22,7 @@ from hypern._stats import Stats, of_backend
 
 if TYPE_CHECKING:
     from hypern import _auto, _core
+    from hypern._batch import Batch
     from hypern._executor import BlockingExecutor
 
     Pool = _core.Pool | _auto.AutoPool | InPlacePool
@@ -75,7 +76,7 @@ class Face(NamedTuple):
     refused: Callable[[str | None], Exception] = errors.refused
     full: Callable[[int, float, Any], Exception] = errors.full
     crashed: Callable[[int, int | None, str], Exception] = errors.crashed
-    run_chunk: Callable[[int, Any, Any], list[Any]] = run_chunk
+    run_chunk: Callable[[int, Any, Any], Any] = run_chunk
     ship: Callable[[Any], Any] = _shipping.ship
     encode: Callable[[int, Any, Any, bool], Any] = _shipping.encode
     decode: Callable[[Any, list[Any]], Any] = _shipping.decode
@@ -192,6 +193,24 @@ def stacks(pool: Pool, settings: Settings) -> str:
         named = (prefix, "threads"), (prefix + AWAY, deciding.backend)
         parts = [(*name, part) for name, part in zip(named, deciding.pools(), strict=False)]
     return "".join(f"{line}\n" for part in parts for line in _stacks.tell(*part))
+
+
+def batch(pool: Pool, kind: int, function: Any, *, ordered: bool, letterbox: _core.Letterbox | None) -> Batch:
+    """Begin the chunks of one call; with a letterbox, for the event loop that it belongs to."""
+    deciding = _deciding(pool)
+    if deciding is not None:
+        return deciding.batch(kind, function, ordered, letterbox)
+    return cast("_core.Pool", pool).batch(kind, function, letterbox=letterbox)
+
+
+def call(pool: Pool, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Coroutine[Any, Any, Any]:
+    """Make one call for the running event loop, when what is returned is awaited."""
+    deciding = _deciding(pool)
+    if deciding is not None:
+        return deciding.call(function, args, kwargs)
+    from hypern._async import desk  # Only programs that use asyncio come here.
+
+    return desk().call(cast("_core.Pool", pool), function, args, kwargs)
 
 
 def _deciding(pool: Pool) -> _auto.AutoPool | InPlacePool | None:

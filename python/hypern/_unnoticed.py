@@ -63,9 +63,13 @@ class UnnoticedGuest(_guest.Guest):
         args, kwargs = data if kind == _kind.CALL else ((), None)
         watched = _watch(data)
         result: Any = None
+        failures: dict[int, Any] = {}
         word = ""
         try:
-            if kind != _kind.CALL:
+            if kind in _kind.CAUGHT:
+                result, failures = run_chunk(kind, function, data)
+                result = result, {place: _encode_failure(error) for place, error in failures.items()}
+            elif kind != _kind.CALL:
                 result = run_chunk(kind, function, data)
             else:
                 result = function(*args, **kwargs) if kwargs else function(*args)
@@ -74,12 +78,16 @@ class UnnoticedGuest(_guest.Guest):
             reply = _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
         except BaseException as error:
             reply = _kind.RAISED, _guest.encode_error(error), []
-            if any(travelled.is_made_here(type(each)) for each in _chain(error)):
+            failures[-1] = error
+        if failures:
+            raised = [each for error in failures.values() for each in _chain(error)]
+            if any(travelled.is_made_here(type(each)) for each in raised):
                 reply = _stays(True, "raises an exception of a class that it made")
-            for each in _chain(error):  # Frames refer to arguments, too.
-                each.__traceback__ = None
-            # The exception lives: a reference to an argument in it counts.
+            while raised:  # Frames refer to arguments, too.
+                raised.pop().__traceback__ = None
+            # The exceptions live: a reference to an argument in them counts.
             word = _look(watched)
+            failures.clear()
         # So does the result.
         word = word or _look(watched)
         del result
@@ -163,6 +171,12 @@ def _chain(error: BaseException) -> list[BaseException]:
             chain[id(each)] = each
             rest += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
     return [*chain.values()]
+
+
+def _encode_failure(error: BaseException) -> bytes:
+    if isinstance(error, _OF_THE_PLACE):
+        raise error
+    return _guest.encode_error(error)
 
 
 def _watch(data: Any) -> Any:

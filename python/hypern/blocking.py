@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from hypern._executor import MAX_THREADS, BlockingExecutor, Call, checked_count, checked_stack_size
+from hypern._progress import Option
 from hypern._route import Route
 
 __all__ = (
@@ -28,6 +29,7 @@ __all__ = (
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: Written under the lock.
 _default: BlockingExecutor | None = None
@@ -75,23 +77,29 @@ def blocking_run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def blocking_map(
-    fn: Callable[..., T], /, *iterables: Any, chunk_size: int = 0, chunksize: int | None = None
+    fn: Callable[..., T],
+    /,
+    *iterables: Any,
+    chunk_size: int = 0,
+    chunksize: int | None = None,
+    progress: Option = False,
 ) -> list[T]:
     """Map ``fn`` over iterables on the default executor; see ``BlockingExecutor.map``.
 
     >>> blocking_map(abs, [-1, 2, -3])
     [1, 2, 3]
     """
-    return get_default_executor().map(fn, *iterables, chunk_size=chunk_size, chunksize=chunksize)
+    executor = get_default_executor()
+    return executor.map(fn, *iterables, chunk_size=chunk_size, chunksize=chunksize, progress=progress)
 
 
-def blocking_parallel(tasks: Iterable[Call]) -> list[Any]:
+def blocking_parallel(tasks: Iterable[Call], *, progress: Option = False) -> list[Any]:
     """Run different calls on the default executor; see ``BlockingExecutor.run_parallel``.
 
     >>> blocking_parallel([(pow, (2, 3)), (int, ("ff",), {"base": 16})])
     [8, 255]
     """
-    return get_default_executor().run_parallel(tasks)
+    return get_default_executor().run_parallel(tasks, progress=progress)
 
 
 def explain(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Route:
@@ -99,15 +107,25 @@ def explain(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Route:
     return get_default_executor().explain(fn, *args, **kwargs)
 
 
+class _Blocking(Protocol[P, T_co]):
+    """A function that ``@blocking`` has made: called, it waits; ``run_async`` is for ``await``."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, T_co]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
+    def run_async(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T_co]: ...
+
+
 @overload
-def blocking(fn: Callable[P, T], /) -> Callable[P, T]: ...
+def blocking(fn: Callable[P, T], /) -> _Blocking[P, T]: ...
 @overload
-def blocking(*, executor: BlockingExecutor | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+def blocking(*, executor: BlockingExecutor | None = None) -> Callable[[Callable[P, T]], _Blocking[P, T]]: ...
 def blocking(fn: Callable[..., Any] | None = None, /, *, executor: BlockingExecutor | None = None) -> Any:
     """Make a function run on a worker of ``executor`` (None: the default one) each time it is called.
 
     The caller waits as in ``run_sync``. The function keeps its name, signature and docstring; ``__wrapped__`` is the
-    function itself. Called on a worker of the same executor it runs in place.
+    function itself. Called on a worker of the same executor it runs in place. In an event loop, await
+    ``function.run_async(...)``; that of a method takes the instance first, ``Class.method.run_async(instance, ...)``.
 
     >>> @blocking
     ... def double(number: int) -> int:
@@ -124,7 +142,7 @@ def blocking(fn: Callable[..., Any] | None = None, /, *, executor: BlockingExecu
     return _decorate(executor, fn)
 
 
-def _decorate(executor: BlockingExecutor | None, fn: Callable[P, T]) -> Callable[P, T]:
+def _decorate(executor: BlockingExecutor | None, fn: Callable[P, T]) -> _Blocking[P, T]:
     if not callable(fn):
         raise TypeError(f"@blocking decorates a callable, not a {type(fn).__name__}")
 
@@ -132,8 +150,14 @@ def _decorate(executor: BlockingExecutor | None, fn: Callable[P, T]) -> Callable
     def on_a_worker(*args: P.args, **kwargs: P.kwargs) -> T:
         return (executor or get_default_executor()).run_sync(fn, *args, **kwargs)
 
-    on_a_worker.__blocking__ = True  # type: ignore[attr-defined]
-    return on_a_worker
+    @functools.wraps(fn)
+    async def run_async(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await (executor or get_default_executor()).run_async(fn, *args, **kwargs)
+
+    decorated: Any = on_a_worker
+    decorated.__blocking__ = True
+    decorated.run_async = run_async
+    return decorated
 
 
 def _from_environment(name: str) -> tuple[str, int]:

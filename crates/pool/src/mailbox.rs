@@ -18,11 +18,12 @@ impl<T> Mailbox<T> {
         Self { letters: Mutex::new(Vec::new()), arrived: Condvar::new() }
     }
 
-    /// Adds an outcome and wakes the waiter.
-    pub fn put(&self, letter: T) {
+    /// Adds an outcome and wakes the waiter; tells whether it is the first since the mailbox was emptied.
+    pub fn put(&self, letter: T) -> bool {
         let mut letters = self.letters.lock();
         letters.push(letter);
         self.arrived.notify_one();
+        letters.len() == 1
     }
 
     /// Waits for at least one outcome, at most `timeout`, and takes all that are there. Woken by [`Mailbox::put`].

@@ -124,6 +124,16 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Has `tell` called once as soon as a push could be accepted or the queue is closed; now, if that is so. Never waits.
+    ///
+    /// All who asked are told of one place: those who do not want it any more keep it from nobody.
+    pub fn when_space(&self, tell: impl FnOnce() + Send + 'static) {
+        match &self.space {
+            Some(space) => space.when_left(tell, || self.is_closed()),
+            None => tell(),
+        }
+    }
+
     /// Takes the oldest task, waiting for one, or tells to rest or end, having called `deliver` first: the worker's last outcome, whose receiver
     /// may push at once.
     ///

@@ -171,6 +171,33 @@ fn a_pusher_is_woken_by_a_claim_in_another_queue_of_its_space() {
 }
 
 #[test]
+fn one_who_asked_is_told_of_space_beside_a_pusher_that_waits_for_it() {
+    check(|| {
+        let queue = Arc::new(Queue::new(space(1)));
+        let told = Arc::new(AtomicUsize::new(0));
+        queue.push(1, Limit::Heeded).expect("open");
+        let pusher = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                while let Err(PushError::Full(_)) = queue.push(2, Limit::Heeded) {
+                    queue.wait_for_space(None);
+                }
+            }
+        });
+        queue.when_space({
+            let told = Arc::clone(&told);
+            move || {
+                told.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        assert_eq!(take(&queue), Some(1));
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+        pusher.join().expect("no panic");
+        assert_eq!(take(&queue), Some(2));
+    });
+}
+
+#[test]
 fn one_who_waited_for_space_and_does_not_push_keeps_it_from_nobody() {
     check(|| {
         let queue = Arc::new(Queue::new(space(1)));
@@ -198,6 +225,26 @@ fn one_who_waited_for_space_and_does_not_push_keeps_it_from_nobody() {
         assert!(queue.try_take().is_some());
         assert_eq!(pusher.join().expect("no panic"), Some(2));
         asker.join().expect("no panic");
+    });
+}
+
+#[test]
+fn one_who_asked_for_space_is_told_of_the_end() {
+    check(|| {
+        let queue = Arc::new(Queue::new(space(1)));
+        let told = Arc::new(AtomicUsize::new(0));
+        queue.push(1, Limit::Heeded).expect("open");
+        let asking = thread::spawn({
+            let (queue, told) = (Arc::clone(&queue), Arc::clone(&told));
+            move || {
+                queue.when_space(move || {
+                    told.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        queue.close();
+        asking.join().expect("no panic");
+        assert_eq!(told.load(Ordering::SeqCst), 1);
     });
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hypern_pool::{Limit, Mailbox, PushError, Ticket};
+use hypern_pool::{Limit, PushError, Ticket};
 use hypern_wire::Kind;
 use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::prelude::*;
@@ -20,9 +19,9 @@ use crate::pool::{Pool, prepare_chunk, push};
 use crate::task::{Inbox, Letter, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
-/// The chunks that one call of `map` or `run_parallel` has handed out and not got back.
+/// The chunks that one call of `map`, `run_parallel` or `imap` has handed out and not got back.
 ///
-/// Used by the one thread that made it.
+/// Used by one thread at a time.
 #[pyclass(module = "hypern._core", frozen)]
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -32,8 +31,6 @@ pub(crate) struct Batch {
     function: Py<PyAny>,
     /// The function in the form that is sent once, on isolated backends.
     shipped: Option<Shipment>,
-    /// Whether the caller works for this pool itself, so that it must not wait for a worker that may not come.
-    helping: bool,
     /// Chunks handed out and not known to be done, oldest first, by this batch and those beside it. Written by the caller
     /// alone.
     open: Arc<Mutex<VecDeque<Open>>>,
@@ -71,10 +68,9 @@ impl Batch {
         core: &Arc<Core>,
         kind: Kind,
         function: Py<PyAny>,
-        stops_at_failure: bool,
+        inbox: Inbox,
     ) -> PyResult<Self> {
-        let inbox = Arc::new(Inbox { mailbox: Mailbox::new(), stops_at_failure, stopped: AtomicBool::new(false) });
-        Self::with_inbox(py, core, kind, function, inbox, Arc::default())
+        Self::with_inbox(py, core, kind, function, Arc::new(inbox), Arc::default())
     }
 
     fn with_inbox(
@@ -91,7 +87,7 @@ impl Batch {
             }
             false => None,
         };
-        Ok(Self { core: Arc::clone(core), inbox, kind, function, shipped, helping: core.is_current(), open })
+        Ok(Self { core: Arc::clone(core), inbox, kind, function, shipped, open })
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, VecDeque<Open>> {
@@ -101,7 +97,12 @@ impl Batch {
     /// Runs the oldest chunk that nobody has started; `None` if there is none.
     fn help(&self, py: Python<'_>) -> Option<Letter> {
         loop {
-            let oldest = self.open().pop_front()?;
+            let oldest = {
+                let mut open = self.open();
+                // Bytes are for guests: their workers are not the one that this thread is.
+                let index = open.iter().position(|chunk| !chunk.core.backend.is_isolated())?;
+                open.remove(index)?
+            };
             let Some(task) = oldest.claim() else { continue };
             return Some(self.run_here(py, oldest.index, &task.work, task.made.elapsed()));
         }
@@ -113,7 +114,7 @@ impl Batch {
         let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, work)))
             .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
         let seconds = running.end(outcome.is_failure()).as_secs_f64();
-        Letter { index, outcome, seconds, spent: None }
+        Letter { index, outcome, seconds, spent: None, core: None }
     }
 
     /// Takes what has arrived; waits for the first letter, at most until the deadline.
@@ -122,7 +123,7 @@ impl Batch {
         if !letters.is_empty() {
             return Ok(letters);
         }
-        if self.helping
+        if self.core.is_current()
             && let Some(letter) = self.help(py)
         {
             return Ok(vec![letter]);
@@ -137,27 +138,42 @@ impl Batch {
 
 #[pymethods]
 impl Batch {
-    /// Hands out the chunk of number `index`; waits while the queue is full.
-    fn push(&self, py: Python<'_>, index: usize, items: Bound<'_, PyAny>) -> PyResult<()> {
-        let work =
-            prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, self.helping)?;
-        if self.helping && self.core.backend.is_isolated() {
+    /// Hands out the chunk of number `index`; waits while the queue is full. For an event loop it does not wait: it tells
+    /// that the chunk was not accepted, and the bell rings when there may be space. A chunk that was accepted once and goes
+    /// out `again` needs no space.
+    #[pyo3(signature = (index, items, again=false))]
+    fn push(&self, py: Python<'_>, index: usize, items: Bound<'_, PyAny>, again: bool) -> PyResult<bool> {
+        // Where the caller works for this pool itself, it must not wait for a worker that may not come.
+        let helping = self.core.is_current();
+        let work = prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, helping)?;
+        if helping && self.core.backend.is_isolated() {
             // A callback of a future, on the thread of a worker: there may be no other, and a guest cannot call back.
-            self.inbox.mailbox.put(self.run_here(py, index, &work, Duration::ZERO));
-            return Ok(());
+            self.inbox.put(self.run_here(py, index, &work, Duration::ZERO));
+            return Ok(true);
         }
         let reply = Reply::Batch(Arc::clone(&self.inbox), index);
         let task = Task::new(work, reply);
-        let limit = if self.helping { Limit::Passed } else { Limit::Heeded };
-        match push(py, &self.core, task, limit, None)? {
+        let limit = if helping || again { Limit::Passed } else { Limit::Heeded };
+        let pushed = match &self.inbox.bell {
+            None => push(py, &self.core, task, limit, None)?,
+            Some(bell) => match self.core.queue.push(task, limit) {
+                Err(PushError::Full(_)) => {
+                    let bell = Arc::clone(bell);
+                    self.core.queue.when_space(move || bell.ring());
+                    return Ok(false);
+                }
+                pushed => pushed,
+            },
+        };
+        match pushed {
             Ok(ticket) => {
                 self.open().push_back(Open { index, ticket, core: Arc::clone(&self.core) });
-                Ok(())
+                Ok(true)
             }
-            Err(PushError::Closed(task)) if self.helping => {
+            Err(PushError::Closed(task)) if helping => {
                 // The pool was shut down while it finishes the task that makes this call: that includes the call.
-                self.inbox.mailbox.put(self.run_here(py, index, &task.work, Duration::ZERO));
-                Ok(())
+                self.inbox.put(self.run_here(py, index, &task.work, Duration::ZERO));
+                Ok(true)
             }
             // Without a deadline nothing is refused for want of space.
             Err(_) => Err(self.core.refusal(py)),

@@ -26,6 +26,7 @@ mod interrupt;
 mod known;
 #[cfg(own_gil)]
 mod lent;
+mod letterbox;
 mod lineage;
 mod outcome;
 #[cfg(not(Py_GIL_DISABLED))]
@@ -50,6 +51,8 @@ mod _core {
     use crate::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use crate::gil::needs_gil;
+    #[pymodule_export]
+    use crate::letterbox::Letterbox;
     #[pymodule_export]
     use crate::pool::{Pool, Ticket, cpu_limit, end_interpreters};
     #[pymodule_export]

@@ -99,7 +99,7 @@ impl Outcome {
 #[expect(dead_code, reason = "held to be dropped in the right place")]
 pub(crate) enum Unclaimed {
     Promise(Promise<(Outcome, Spent)>),
-    Batch(Inbox),
+    Inbox(Inbox),
 }
 
 impl Reply {
@@ -111,8 +111,12 @@ impl Reply {
                 Arc::into_inner(promise).map(Unclaimed::Promise)
             }
             Self::Batch(inbox, index) => {
-                inbox.mailbox.put(Letter { index, outcome, seconds: ran.as_secs_f64(), spent });
-                Arc::into_inner(inbox).map(Unclaimed::Batch)
+                inbox.put(Letter { index, outcome, seconds: ran.as_secs_f64(), spent, core: None });
+                Arc::into_inner(inbox).map(Unclaimed::Inbox)
+            }
+            Self::Call(inbox, index, core) => {
+                inbox.put(Letter { index, outcome, seconds: ran.as_secs_f64(), spent, core: Some(core) });
+                Arc::into_inner(inbox).map(Unclaimed::Inbox)
             }
             Self::Future(future) => {
                 // None: the interpreter is finalizing and nobody can look at the future any more.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hypern_pool::{Limit, Numbers, Promise, PushError, Queue, Space, ThreadSettings, Times};
 use hypern_wire::Kind;
-use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::exceptions::{PyBaseException, PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyTuple};
@@ -19,10 +19,11 @@ use crate::core::{Core, Seat, list_with_interpreters, with_interpreters};
 use crate::face::Face;
 use crate::fork::{self, LetGo};
 use crate::interpreter;
+use crate::letterbox::Letterbox;
 use crate::lineage::{self, Mark};
 use crate::outcome::{Outcome, start_future};
 use crate::sight;
-use crate::task::{Call, Encoded, Reply, Shipment, Task, Work};
+use crate::task::{Call, Encoded, Inbox, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
 
 /// Workers of one backend with their queue.
@@ -202,7 +203,6 @@ impl Pool {
             }
             return Ok(None);
         }
-        let owner = lineage::find(core.id);
         let deadline = core.deadline();
         let given = deadline.map(|_| Given::new(py, &function, &args, kwargs.as_ref()));
         let work = match prepare_call(py, core, function, args, kwargs, false) {
@@ -214,23 +214,52 @@ impl Pool {
             Err(error) => return Err(error),
         };
         let task = Task::new(work, Reply::Future(future));
-        match push(py, core, task, if owner.is_some() { Limit::Passed } else { Limit::Heeded }, deadline)? {
-            Ok(ticket) => Ok(Some(Ticket { core: Arc::clone(core), ticket, owner })),
+        match push(py, core, task, if lineage::contains(core.id) { Limit::Passed } else { Limit::Heeded }, deadline)? {
+            Ok(ticket) => Ok(Some(Ticket::new(core, ticket))),
             Err(refused) => Err(refusal(py, core, &refused, given)),
         }
     }
 
     /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`. With `stops`, no chunk starts after
     /// one that failed. Where the pool is not patient for ever, waits until there is space; the chunks wait as long as it takes.
-    #[pyo3(signature = (kind, function, stops=true))]
-    fn batch(&self, py: Python<'_>, kind: u8, function: Py<PyAny>, stops: bool) -> PyResult<Batch> {
+    /// With a letterbox, its bell rings for what is done, and for space, and nothing waits here.
+    #[pyo3(signature = (kind, function, stops=true, letterbox=None))]
+    fn batch(
+        &self,
+        py: Python<'_>,
+        kind: u8,
+        function: Py<PyAny>,
+        stops: bool,
+        letterbox: Option<&Letterbox>,
+    ) -> PyResult<Batch> {
         let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
         if self.0.queue.is_closed() && !self.0.is_current() {
             return Err(self.0.refusal(py));
         }
-        wait_for_turn(py, &self.0)?;
-        // The calls of `run_parallel` are independent of each other.
-        Batch::new(py, &self.0, kind, function, stops && kind != Kind::Calls)
+        if letterbox.is_none() {
+            wait_for_turn(py, &self.0)?;
+        }
+        // The calls of `run_parallel` are independent of each other, and a stream gives what comes before a failure.
+        let stops = stops && matches!(kind, Kind::Each | Kind::Star);
+        Batch::new(py, &self.0, kind, function, Inbox::new(stops, letterbox.map(Letterbox::bell)))
+    }
+
+    /// How many seconds a call waits while the queue is full; `None`: as long as it takes.
+    fn patience(&self) -> Option<f64> {
+        self.0.patience.map(|patience| patience.as_secs_f64())
+    }
+
+    /// The exception for a call that has waited so long in vain.
+    #[pyo3(signature = (function, args, kwargs, /))]
+    fn full(
+        &self,
+        py: Python<'_>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> PyResult<Py<PyBaseException>> {
+        let task = Given(function, args, kwargs).into_tuple(py)?;
+        Ok(self.0.is_full(py, Some(task)).into_value(py))
     }
 
     /// Tells whether the current thread must not wait for this pool: it works for it, or is about to fork.
@@ -327,8 +356,20 @@ impl Pool {
     }
 }
 
+impl Ticket {
+    /// Makes one for a task that the current thread has submitted.
+    pub(crate) fn new(core: &Arc<Core>, ticket: hypern_pool::Ticket<Task>) -> Self {
+        Self { core: Arc::clone(core), ticket, owner: lineage::find(core.id) }
+    }
+}
+
 #[pymethods]
 impl Ticket {
+    /// Takes the task back unless it has been started.
+    fn cancel(&self) {
+        drop(self.core.queue.claim(&self.ticket));
+    }
+
     /// Called before a wait that begins now: a thread that works for the pool runs the task itself where it is its own,
     /// and sees to it that somebody else does otherwise. Nothing happens where the thread can simply wait.
     fn help(&self, py: Python<'_>) -> PyResult<()> {
@@ -354,7 +395,7 @@ impl Ticket {
     }
 
     /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
-    fn assist(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn assist(&self, py: Python<'_>) -> PyResult<()> {
         // Before a fork, perhaps, which the worker that runs the task waits for. No [`LetGo`]: the wait begins when
         // this has returned.
         fork::let_go();
@@ -474,7 +515,7 @@ fn push_or_wait(
     })
 }
 
-fn prepare_call(
+pub(crate) fn prepare_call(
     py: Python<'_>,
     core: &Core,
     function: Py<PyAny>,

@@ -11,6 +11,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::buffer::Held;
 use crate::context::Context;
+use crate::core::Core;
+use crate::letterbox::Bell;
 use crate::lineage::{self, Lineage};
 use crate::outcome::Outcome;
 
@@ -112,6 +114,8 @@ pub(crate) enum Reply {
     Future(Py<PyAny>),
     /// To the caller that drives a batch, as the chunk of that number.
     Batch(Arc<Inbox>, usize),
+    /// To the event loop that awaits it, as the call of that number, with the pool that knows how to open it.
+    Call(Arc<Inbox>, usize, Arc<Core>),
 }
 
 impl Reply {
@@ -134,16 +138,35 @@ impl Reply {
 /// Work that was done in a guest. It refers to Python objects, so it goes back to the caller, who drops it attached.
 pub(crate) type Spent = Option<Work>;
 
-/// Where the outcomes of a batch arrive.
+/// Where the outcomes of a batch, or of the calls of an event loop, arrive.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) mailbox: Mailbox<Letter>,
-    pub(crate) stops_at_failure: bool,
+    /// Rung for the first letter since the mailbox was emptied, where an event loop waits.
+    pub(crate) bell: Option<Arc<Bell>>,
+    stops_at_failure: bool,
     /// Set by the worker whose chunk failed, before it takes another; read by workers before they run a chunk.
-    pub(crate) stopped: AtomicBool,
+    stopped: AtomicBool,
 }
 
-/// The outcome of one chunk of a batch.
+impl Inbox {
+    /// Makes an empty one; with `stops_at_failure`, no chunk of its batch starts after one that failed.
+    pub(crate) fn new(stops_at_failure: bool, bell: Option<Arc<Bell>>) -> Self {
+        Self { mailbox: Mailbox::new(), bell, stops_at_failure, stopped: AtomicBool::new(false) }
+    }
+
+    /// Adds an outcome and tells who waits.
+    pub(crate) fn put(&self, letter: Letter) {
+        let is_first = self.mailbox.put(letter);
+        if let Some(bell) = &self.bell
+            && is_first
+        {
+            bell.ring();
+        }
+    }
+}
+
+/// The outcome of one chunk of a batch, or of one call of an event loop.
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) index: usize,
@@ -152,6 +175,8 @@ pub(crate) struct Letter {
     pub(crate) seconds: f64,
     #[expect(dead_code, reason = "it is dropped with the letter, by the caller, who is attached")]
     pub(crate) spent: Spent,
+    /// The pool of a call; a batch has its own.
+    pub(crate) core: Option<Arc<Core>>,
 }
 
 /// A task as it lies in the queue.

@@ -59,10 +59,14 @@ pub enum Kind {
     Setup = 10,
     /// To the guest: the module search path of what follows.
     Path = 11,
+    /// To the guest: as `Each`, but no item's failure ends the chunk; what comes back is the results and the failures.
+    EachCaught = 12,
+    /// To the guest: as `Star`, caught in the same way.
+    StarCaught = 13,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Call,
         Self::Each,
         Self::Star,
@@ -74,6 +78,8 @@ impl Kind {
         Self::Raised,
         Self::Setup,
         Self::Path,
+        Self::EachCaught,
+        Self::StarCaught,
     ];
 
     /// Finds the kind of that number.

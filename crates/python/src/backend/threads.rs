@@ -122,7 +122,7 @@ fn run(py: Python<'_>, core: &Core, own: Option<&mut Own<'_>>, task: Task) -> Op
             end_if_forked(py, core);
             None
         }
-        Reply::Promise(_) | Reply::Batch(..) => Some((reply, outcome, ran, None)),
+        Reply::Promise(_) | Reply::Batch(..) | Reply::Call(..) => Some((reply, outcome, ran, None)),
     }
 }
 
