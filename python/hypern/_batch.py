@@ -7,6 +7,7 @@ waiting.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
@@ -82,10 +83,11 @@ class Source:
 
 
 class ChunkSize:
-    """How many items the next chunk holds: as asked for, or as measured."""
+    """How many items the next chunk holds: as asked for, or as measured, but no more than ``largest``."""
 
-    def __init__(self, asked: int) -> None:
+    def __init__(self, asked: int, largest: int | None) -> None:
         self._asked = asked
+        self._largest = largest
         self._size = asked or 1
         self._seconds_each = 0.0
 
@@ -94,7 +96,8 @@ class ChunkSize:
         if items:
             self._seconds_each = max(seconds / items, 1e-9)
             if not self._asked:
-                self._size = max(1, min(round(TARGET / self._seconds_each), self._size * GROWTH))
+                size = min(round(TARGET / self._seconds_each), self._size * GROWTH, self._largest or sys.maxsize)
+                self._size = max(1, size)
 
     def next(self, left: int | None, room: int) -> int:
         """Return the size of the next chunk, ``left`` items being left for ``room`` chunks in flight."""
@@ -108,10 +111,10 @@ class ChunkSize:
 class Flow:
     """The chunks of one call on their way, and how far it has come. Used by the thread that drives the call."""
 
-    def __init__(self, batch: Batch, items: Iterable[Any], chunk_size: int) -> None:
+    def __init__(self, batch: Batch, items: Iterable[Any], chunk_size: int, largest: int | None = None) -> None:
         self._batch = batch
         self._source = Source(items)
-        self._size = ChunkSize(chunk_size)
+        self._size = ChunkSize(chunk_size, largest)
         #: Is told how far it has come.
         self.progress: Progress | None = None
         #: Items that are done, and that were last said to be.

@@ -17,7 +17,7 @@ from hypern._in_place import InPlacePool
 from hypern._kind import CALLS, EACH, EACH_CAUGHT, STAR, STAR_CAUGHT
 from hypern._route import Route
 from hypern._stats import Stats
-from hypern._stream import Results, Stream
+from hypern._stream import LARGEST, Results, Stream
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -243,7 +243,8 @@ class BlockingExecutor(Executor):
         the results (``close``, ``with``, or letting go of them) cancels what has not been started.
 
         ``chunk_size`` and ``progress`` are those of ``map``; a ``buffer`` makes chunks smaller, so that each worker has
-        one. Raises ShutdownError and BrokenPool as ``run_sync`` does, after the results of what was accepted.
+        one, and a chunk whose size nobody chose holds 256 items at most. Raises ShutdownError and BrokenPool as
+        ``run_sync`` does, after the results of what was accepted.
 
         >>> import itertools
         >>> with BlockingExecutor(max_threads=2) as executor, executor.imap(abs, itertools.count(-3)) as results:
@@ -390,6 +391,7 @@ class BlockingExecutor(Executor):
         *,
         ordered: bool = True,
         letterbox: _core.Letterbox | None = None,
+        largest: int | None = None,
     ) -> Flow:
         """Begin the chunks of one call over iterables that go in step; ``kind`` is that for one of them."""
         if len(iterables) == 1:
@@ -397,7 +399,7 @@ class BlockingExecutor(Executor):
         else:
             kind, items = _STARRED[kind], zip(*iterables, strict=False)
         batch = _pool.batch(self._opened(), kind, function, ordered=ordered, letterbox=letterbox)
-        flow = Flow(batch, items, chunk_size)
+        flow = Flow(batch, items, chunk_size, largest)
         flow.progress = _progress.begin(progress, iterables)
         return flow
 
@@ -412,6 +414,7 @@ class BlockingExecutor(Executor):
             options.progress,
             ordered=options.ordered,
             letterbox=letterbox,
+            largest=LARGEST,
         )
         return Stream(flow, ordered=options.ordered, buffer=options.buffer, catches=options.catches)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Most items of a chunk whose size nobody chose: results that wait to be given out may be large.
+LARGEST = 256
+
 
 class _Raise:
     """The last result: what is raised in its place."""
