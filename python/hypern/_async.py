@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,10 @@ T = TypeVar("T")
 CROWD = 100
 #: How long the loop then sleeps through what comes, in seconds: short against the queue before each of them.
 NAP = 0.001
+#: A look that took longer lost the core to another program: on a busy machine a sleeper is sooner back. In seconds.
+TOO_LONG = 0.0005
+#: Lone calls after which it is tried again.
+BLIND = 100
 
 
 class _Call:
@@ -55,6 +60,8 @@ class Desk:
         self._calls: dict[int, _Call] = {}
         #: Coroutines that are in ``call``, also those whose outcome has come.
         self._inside = 0
+        #: Lone calls that are not looked for, because a look has lost the core to other programs.
+        self._blind = 0
         #: Calls that found the queue of their pool full, oldest first.
         self._unsent: dict[_core.Pool, deque[Callable[[], bool]]] = {}
         self._listeners: list[asyncio.Future[None]] = []
@@ -73,7 +80,7 @@ class Desk:
             if pool not in self._unsent:
                 call.ticket = self.letterbox.push(pool, number, function, args, kwargs, alone)
             if call.ticket is not None:
-                if alone and self.letterbox.look(pool):
+                if alone and self._look(pool):
                     self.answer()
                     # The others have their turn.
                     await asyncio.sleep(0)
@@ -112,6 +119,17 @@ class Desk:
             raise carried(error)
         finally:
             del error
+
+    def _look(self, pool: _core.Pool) -> bool:
+        """Look for the outcome of a lone call; tell whether the bell has rung."""
+        if self._blind:
+            self._blind -= 1
+            return False
+        began = time.perf_counter()
+        heard = self.letterbox.look(pool)
+        if time.perf_counter() - began > TOO_LONG:
+            self._blind = BLIND
+        return heard
 
     async def news(self, patience: float | None) -> None:
         """Wait until the bell has rung, or ``patience`` seconds have passed."""
