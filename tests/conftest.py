@@ -11,6 +11,7 @@ import os
 import pytest
 
 from hypern import _info, _pool, _route
+from hypern._verdict import set_order
 from sync import Gate, Ledger, aside, eventually
 
 EXPLICIT = tuple(backend.name for backend in _info.backends() if backend.available)
@@ -53,6 +54,8 @@ def stacks_on_a_crash():
 def a_program_of_its_own(monkeypatch):
     """Each test makes as many interpreters as a program may that has made none."""
     monkeypatch.setattr(_pool, "_made_elsewhere", 0)
+    # Nor does one know of pools of processes that another had.
+    monkeypatch.setattr(set_order, "SEEDS_DIFFER", set_order.SEEDS_DIFFER)
 
 
 @pytest.fixture

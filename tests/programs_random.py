@@ -25,7 +25,7 @@ FILE = "outside.py"
 WORLD = (
     unargued.OUTSIDE
     + """
-import datetime, decimal, fractions, math, uuid
+import datetime, decimal, fractions, itertools, math, uuid
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -107,7 +107,8 @@ _PURE_EXPRESSIONS = """
     | Decimal('0.1') + Decimal('0.2') | Fraction(1, 3) * 3 | date(2024, 1, 31) + timedelta(1) | math.sqrt(2)
     | math.comb(9, 4) | functools.reduce(lambda a, b: a + b, [1, 2, 3]) | list(map(str, [1, 2]))
     | list(zip([1, 2], 'ab')) | dict(a={e}) | abs(-3) | a_number | a_tuple | (0 and {e}) or {f}
-    | {e} if {f} else 0 | isinstance(x, list) | x == y | x is y | repr({e}) | f'{{x}}' | bool({e})
+    | {e} if {f} else 0 | isinstance(x, list) | x == y
+    | isinstance(x, (int, float, complex)) or x is y | repr({e}) | f'{{x}}' | bool({e})
     | [*[1, 2], {e}] | list({{'a': 1, 'b': {e}}}.items()) | set([1, 2, 2]) | frozenset([4]) | 'b,a'.split(',')
     | ','.join(['p', 'q']) | x[0] == 1 | list(reversed([1, {e}])) | any(q == 3 for q in [1, 3])
     | collections.Counter('aab')['a'] | list(collections.deque([1, {e}]))
@@ -386,15 +387,19 @@ def programs(draw):
     return Program(source, one, second, items, draw(st.sampled_from([0, 1, 1, 2, 3, 50])))
 
 
+def made(source):
+    """The names of a module of its own that code was run in."""
+    module = sys.modules["outside"] = types.ModuleType("outside")
+    module.__file__ = FILE
+    exec(source if isinstance(source, types.CodeType) else compile(source, FILE, "exec"), vars(module))
+    return vars(module)
+
+
 class World:
     """A module with a program in it, and its arguments: as they were before any call."""
 
     def __init__(self, program: Program):
-        self.module = types.ModuleType("outside")
-        self.module.__file__ = FILE
-        sys.modules["outside"] = self.module
-        self.names = vars(self.module)
-        exec(_WORLD, self.names)
+        self.names = made(_WORLD)
         with warnings.catch_warnings():  # That what it calls is not callable.
             warnings.simplefilter("ignore")
             exec(_compiled(program.source), self.names)
@@ -439,7 +444,7 @@ class Picture:
             return ("seen", known) if type(known) is int else known
         self._alive.append(value)
         if kind is tuple or kind is frozenset:
-            inside = self._seen[id(value)] = kind.__name__, *map(self.of, value)
+            inside = self._seen[id(value)] = kind.__name__, *map(self.of, _in_order(value))
             return inside
         if kind.__module__ in ("datetime", "decimal", "fractions", "uuid"):
             return kind.__name__, repr(value)
@@ -467,7 +472,7 @@ class Picture:
         if isinstance(value, dict):
             inside.append([(self.of(key), self.of(each)) for key, each in dict.items(value)])
         elif isinstance(value, (list, tuple, deque, set, frozenset)):
-            inside += map(self.of, kind.__iter__(value) if isinstance(value, tuple) else list(value))
+            inside += map(self.of, kind.__iter__(value) if isinstance(value, tuple) else _in_order(value))
         elif kind is functools.partial:
             inside += [self.of(value.func), self.of(value.args), self.of(value.keywords)]
         elif kind is types.MethodType:
@@ -522,6 +527,19 @@ class Picture:
         """All names of a module that a program may have touched."""
         hidden = {"__builtins__", "__warningregistry__", "__conditional_annotations__"}
         return {name: self.of(value) for name, value in names.items() if name not in hidden}
+
+
+def _in_order(values):
+    """The values of a container; those of a set by their texts where its order depends on addresses."""
+    if isinstance(values, (set, frozenset)) and any(map(_is_placed_by_address, values)):
+        return sorted(values, key=lambda value: (type(value).__qualname__, _text(value, repr)))
+    return list(values)
+
+
+def _is_placed_by_address(value):
+    if type(value) in (tuple, frozenset):
+        return any(map(_is_placed_by_address, value))
+    return type(value).__hash__ is object.__hash__
 
 
 def _text(value, form=str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import dataclasses
 import fractions
 import itertools
 import math
@@ -17,12 +18,13 @@ import threading
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 import tasks
 from child import STRICT, run
 from hypern import BlockingExecutor, TaskError, _auto_batch, _route
-from programs_random import FILE, Picture, World, programs
+from programs_random import FILE, Picture, World, made, programs
+from programs_telling import TELLING, WORLD
 from sync import LONG, count
 
 EXAMPLES = count(250, 2500)
@@ -118,6 +120,8 @@ def test_random_programs_mean_the_same_everywhere(eager, record_property):
         deadline=None,
         database=None,
         derandomize=not LONG,
+        # Not to explain, for which hypothesis traces what it runs again: then every call stays, and nothing disagrees.
+        phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
     def same(program):
@@ -137,10 +141,118 @@ def test_random_programs_mean_the_same_everywhere(eager, record_property):
 
     # With one worker, a batch is run in order.
     with BlockingExecutor(1, backend="threads") as threads, BlockingExecutor(1) as auto:
+        # Opened now: hypothesis raises the recursion limit, and calls stay where it is lower than at the beginning.
+        auto.run_sync(abs, -1)
         same()
     record_property("routes", dict(routes))
     print(routes)
     assert routes[AWAY] >= 0.5 * routes.total()
+
+
+# Programs that try to tell
+
+
+def told(executor, telling):
+    """What a program tells in three calls."""
+    names = made(WORLD + telling.source)
+    names["given"] = eval(telling.given, names)
+    heard = []
+    for _ in range(3):
+        names["r"] = submitted_or_raised(executor, names["program"], names["given"])
+        heard.append(repr(eval(telling.asked, names)))
+        exec(telling.change, names)
+    return heard
+
+
+def submitted_or_raised(executor, function, given):
+    try:
+        return submitted(executor, function, (given,))
+    except Exception as error:
+        return error
+
+
+@pytest.fixture(scope="module")
+def one_worker():
+    with BlockingExecutor(1) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("telling", TELLING, ids=str)
+def test_no_program_can_tell(one_worker, telling):
+    assert told(one_worker, telling) == told(None, telling)
+
+
+class OneMore(int):
+    def __new__(cls, number):
+        return super().__new__(cls, number + 1)
+
+
+class Guarded:
+    __slots__ = ("number",)
+
+    def __init__(self, number):
+        self.number = number
+
+    def __getattr__(self, name):
+        return self.number
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+
+
+def makes_instances(number):
+    return OneMore(number), Guarded(number).number, Guarded(number), {Point(number): Point(number + 1)}
+
+
+def raises_an_instance(number):
+    raise ValueError(Point(number))
+
+
+def test_instances_of_the_program_cross(auto):
+    one, number, guarded, points = auto.run_sync(makes_instances, 3)
+    assert (one, type(one), number, guarded.number, type(guarded)) == (4, OneMore, 3, 3, Guarded)
+    assert points == {Point(3): Point(4)}
+    assert auto.submit(raises_an_instance, 3).exception().args == (Point(3),)
+    assert left(auto, makes_instances) and left(auto, raises_an_instance)
+    assert auto.stats().came_back == {}
+
+
+class Extended:
+    pass
+
+
+def is_extended(_):
+    return hasattr(Extended(), "more")
+
+
+def is_extended_too(_):
+    return hasattr(Extended(), "more")
+
+
+def test_a_class_that_several_functions_reach_loses_an_attribute(auto):
+    Extended.more = 1
+    assert auto.run_sync(is_extended, 1) and auto.run_sync(is_extended_too, 1)
+    del Extended.more
+    assert not auto.run_sync(is_extended, 1) and not auto.run_sync(is_extended_too, 1)
+    assert left(auto, is_extended) and left(auto, is_extended_too)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13) or sys.version_info >= (3, 15), reason="of CPython 3.13 and 3.14")
+def test_sets_where_calls_leave_to_processes_instead():
+    script = """
+import tracemalloc
+tracemalloc.start()
+from hypern import BlockingExecutor
+words = "one two three four five six seven eight nine ten eleven twelve".split()
+def ordered(words): return list({*words})
+def counted(words): return len({*words})
+with BlockingExecutor(1) as executor:
+    print(executor.explain(counted, words).backend, executor.run_sync(counted, words))
+    print(executor.explain(ordered, words).backend, executor.run_sync(ordered, words) == ordered(words))
+"""
+    run(script).ok("processes 12\nthreads True\n")
 
 
 # What the differential test found

@@ -8,18 +8,20 @@ memoryviews.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import marshal
 from collections import ChainMap
 from inspect import CO_OPTIMIZED
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import cloudpickle
 
 from hypern._pickled import PROTOCOL, view_reduced
 from hypern._reached import Reached, is_standard
-from hypern._rebuilt import fill_function, fill_module, import_module, make_cell, make_function, make_module
+from hypern._rebuilt import fill_function, fill_module, find, import_module, make_cell, make_function, make_module
 
 if TYPE_CHECKING:
     import pickle
@@ -88,15 +90,43 @@ class WholePickler(Pickler):
         if type(obj) is FunctionType and not is_standard(obj.__module__):
             return _reduce_function(obj, self._dynamic_function_reduce(obj))
         if isinstance(obj, type) and not is_standard(obj.__module__):
+            _number(obj)
             reduced: Any = cloudpickle.cloudpickle._dynamic_class_reduce(obj)
-            if "__slots__" in vars(obj) and len(reduced[1]) == 6:
-                # Which cloudpickle forgets: instances would take attributes that they have no place for.
-                reduced[1][3]["__slots__"] = vars(obj)["__slots__"]
+            if len(reduced[1]) == 6:  # No enumeration.
+                # What cloudpickle forgets: instances would take attributes that they have no place for.
+                reduced[1][3].update({name: vars(obj)[name] for name in ("__slots__",) if name in vars(obj)})
+                reduced[1][3]["__qualname__"] = obj.__qualname__
             return reduced
+        if obj is dataclasses.MISSING:
+            return find, ("dataclasses", "MISSING")
         if type(obj) is ModuleType and not is_standard(obj.__name__):
             read = {name: value for name, value in vars(obj).items() if name in self._names}
             return make_module, (obj.__name__,), read, None, None, fill_module
         return super().reducer_override(obj)
+
+
+#: By class: the number that stands for it at both ends, and what it was like when it last got one.
+_numbered: WeakKeyDictionary[type, tuple[str, list[Any], set[str]]] = WeakKeyDictionary()
+
+
+def _number(cls: type) -> str:
+    """Return what stands for a class of the program at both ends.
+
+    It is another one where a worker that has the class could not make it what it is now: it sets attributes and takes
+    none away, and the name and the bases stay.
+    """
+    if is_standard(cls.__module__):
+        return f"{cls.__module__}.{cls.__qualname__}"
+    made: list[Any] = [cls.__name__, cls.__qualname__, *map(_number, cls.__bases__)]
+    for member in vars(cls).get("_member_map_", {}).values():
+        made += [value for name, value in vars(member).items() if name != "__objclass__"]
+    number, made_before, names = _numbered.get(cls, ("", made, set[str]()))
+    if made != made_before or not names <= vars(cls).keys():
+        cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.pop(cls, None)
+        number = ""
+    number = number or cloudpickle.cloudpickle._get_or_create_tracker_id(cls)
+    _numbered[cls] = number, made, {*vars(cls)}
+    return number
 
 
 def dumps_whole(value: Any, callables: Iterable[Any]) -> bytes:

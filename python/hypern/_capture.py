@@ -65,7 +65,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
 
 
-_PARTS = ("__code__", "__defaults__", "__kwdefaults__")
+_PARTS = ("__code__", "__defaults__", "__kwdefaults__", "__qualname__")
 _parts = attrgetter(*_PARTS)
 
 
@@ -81,7 +81,7 @@ class Watch:
         self._entries: dict[int, tuple[Mapping[str, Any], dict[str, Any], set[str]]] = {}
         self._whole: dict[int, tuple[Mapping[str, Any], list[Any]]] = {}
         self._functions: dict[int, tuple[FunctionType, tuple[Any, ...]]] = {}
-        self._classes: dict[type, tuple[type, ...]] = {}
+        self._classes: dict[type, tuple[tuple[type, ...], tuple[str, str]]] = {}
         self._plain: list[FunctionType] = []
         self._keep: list[Any] = []
         self._cells: list[tuple[CellType, Any]] = []
@@ -104,11 +104,11 @@ class Watch:
             self._keep.append(owner)
 
     def bases(self, kind: type) -> None:
-        """Watch what a class inherits from."""
-        self._classes[kind] = kind.__mro__
+        """Watch what a class inherits from, and is called."""
+        self._classes[kind] = kind.__mro__, _names_of(kind)
 
     def function(self, function: FunctionType) -> None:
-        """Watch the code, the default values and the attributes of a function."""
+        """Watch the code, the default values, the attributes and the name of a function."""
         if id(function) in self._functions:
             return
         self._functions[id(function)] = function, _parts(function)
@@ -144,7 +144,7 @@ class Watch:
         """Return a check for each kind of thing that is watched; most functions need one or none."""
         for mapping, there, absent in self._entries.values():
             if len(there) == 1:
-                yield partial(_is_entry, mapping, *there.popitem())
+                yield partial(_is_entry, mapping, *next(iter(there.items())))
             elif there:
                 yield partial(_are_entries, itemgetter(*there), mapping, (*there.values(),))
             if absent:
@@ -161,7 +161,9 @@ class Watch:
         if self._cells:
             yield partial(_are_same, attrgetter("cell_contents"), *zip(*self._cells, strict=True))
         if self._classes:
-            yield partial(_are_same, attrgetter("__mro__"), self._classes, [*self._classes.values()])
+            orders, names = zip(*self._classes.values(), strict=True)
+            yield partial(_are_same, attrgetter("__mro__"), [*self._classes], orders)
+            yield partial(_have_names, [*self._classes], [*names])
         for ask, answer in self._probes.items():
             yield partial(_is_answer, ask, answer)
 
@@ -169,6 +171,7 @@ class Watch:
 _GET_PARTS = [*map(attrgetter, _PARTS)]
 _values_of = methodcaller("values")
 _attributes_of = attrgetter("__dict__")
+_names_of = attrgetter("__name__", "__qualname__")
 
 
 def _is_entry(mapping: Mapping[str, Any], name: str, value: Any) -> bool:
@@ -189,6 +192,10 @@ def _are_same(get: Callable[[Any], Any], owners: Iterable[Any], values: Iterable
 
 def _have_no_attributes(functions: list[FunctionType]) -> bool:
     return not any(map(_attributes_of, functions))
+
+
+def _have_names(classes: Iterable[type], names: list[tuple[str, str]]) -> bool:
+    return [*map(_names_of, classes)] == names
 
 
 def _is_answer(ask: Callable[[], Any], answer: Any) -> bool:

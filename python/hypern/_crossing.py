@@ -46,8 +46,10 @@ def decode(payload: Any, _buffers: list[Any]) -> Any:
     """Return the result of a call. Raises Elsewhere where it would differ from what the callable returned."""
     try:
         return _value_types.loads(payload, _class_of_number)
-    except ValueError as error:
-        raise Elsewhere(False, f"returned what {error}") from None
+    except (Elsewhere, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Elsewhere(False, f"returned what does not cross: {_wire.describe(error)}") from None
 
 
 def _class_of_number(number: str) -> type:
@@ -55,7 +57,7 @@ def _class_of_number(number: str) -> type:
     classes: Any = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID
     found: type | None = classes.get(number)
     if found is None:
-        raise Elsewhere(False, "returned an instance of a class that is gone")
+        raise Elsewhere(False, "gave back an instance of a class that is gone")
     return found
 
 
@@ -65,18 +67,25 @@ def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
     if told is not NotImplemented:
         lasting, reason = told
         return Elsewhere(lasting, reason)
-    error = _raised.decode_whole_error(payload)
-    return Elsewhere(True, "raises what does not cross") if error is None else error
+    try:
+        error = _value_types.loads(payload, _class_of_number)
+    except Elsewhere as elsewhere:
+        return elsewhere
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:
+        return Elsewhere(True, f"raises what does not cross: {_wire.describe(failure)}")
+    # What is none tells of a guest that could not begin.
+    return error if isinstance(error, BaseException) else _raised.decode_error(payload, [])
 
 
 def decode_failures(caught: Caught) -> Elsewhere | None:
     """Make exceptions again of the failures of a chunk; return an Elsewhere where one did not cross."""
     _, failures = caught
     for place, told in failures.items():
-        error = _raised.decode_whole_error(told)
-        if error is None:
-            return Elsewhere(True, "raises what does not cross")
-        failures[place] = error
+        error = failures[place] = decode_error(told, [])
+        if isinstance(error, Elsewhere):
+            return error
     return None
 
 

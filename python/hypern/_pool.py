@@ -99,10 +99,11 @@ def open_pool(settings: Settings) -> Pool:
 
 
 def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
-    from hypern import _auto, _core, _crossing, _hint  # Loaded by the first executor that needs them.
+    from hypern import _auto, _core, _crossing, _hint, _verdict  # Loaded by the first executor that needs them.
 
     if away == "interpreters" and (why_no_interpreters() or (_LEAK and _made_elsewhere >= MOST_LEAKS)):
         away = "processes"
+        _verdict.expect_processes()
     # Now and not by the first call that leaves: a fork beside it would leave locks of imports in the child.
     _LAUNCH[away]()
     if away == "interpreters":

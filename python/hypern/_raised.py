@@ -13,8 +13,9 @@ import traceback
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hypern import _by_value
+from hypern import _by_value, _value_types
 from hypern._pickled import PROTOCOL
+from hypern._reached import is_standard
 from hypern._wire import describe
 from hypern.errors import TaskError, restore_state, state_of
 
@@ -54,6 +55,14 @@ def _advise(error: BaseException) -> None:
         cause = cause.__cause__ or cause.__context__
 
 
+def encode_equal_error(error: BaseException, persistent_id: Callable[[Any], Any]) -> bytes:
+    """Encode what a task raised, for ``_value_types.loads``.
+
+    Raises NotPlain where somebody could tell it from its copy.
+    """
+    return _value_types.dumps(error, persistent_id, pickler=_EqualPickler)
+
+
 def decode_error(payload: Any, buffers: list[Any]) -> BaseException:
     """Return the exception that a task raised elsewhere, or a TaskError that tells of it in words."""
     record = pickle.loads(payload, buffers=buffers)
@@ -61,12 +70,6 @@ def decode_error(payload: Any, buffers: list[Any]) -> BaseException:
     if error is None:
         return _annotated(TaskError(record["message"]), record)
     return error if record["whole"] else _annotated(error, record)
-
-
-def decode_whole_error(payload: Any) -> BaseException | None:
-    """Return the exception that a task raised elsewhere with all that it had; None where something did not cross."""
-    record = pickle.loads(payload)
-    return _rebuilt(record) if record["whole"] else None
 
 
 def _rebuilt(record: dict[str, Any]) -> BaseException | None:
@@ -107,11 +110,31 @@ class _Pickler(_by_value.Pickler):
         self.chained = chained
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, TracebackType):
-            return _rebuild_traceback, (_traceback_as_list(obj),)
-        if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
-            return _new_exception, (type(obj), obj.args), _chained_state(obj, self.chained), None, None, restore_state
-        return super().reducer_override(obj)
+        return _reduced(obj, self.chained) or super().reducer_override(obj)
+
+
+class _EqualPickler(_value_types.EqualPickler):
+    """Refuses what an exception may not hold where nobody may tell it from its copy."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is FunctionType and obj in _REBUILDING:
+            return NotImplemented
+        if issubclass(kind, type) and issubclass(obj, BaseException) and is_standard(obj.__module__):
+            return NotImplemented
+        if issubclass(kind, BaseException) and FunctionType in (type(kind.__new__), type(kind.__hash__)):
+            # They would be asked before the exception is whole.
+            raise _value_types.NotPlain(kind)
+        return _reduced(obj, True) or super().reducer_override(obj)
+
+
+def _reduced(obj: Any, chained: bool) -> tuple[Any, ...] | None:
+    """Return how an exception or a traceback is rebuilt, None for anything else."""
+    if isinstance(obj, TracebackType):
+        return _rebuild_traceback, (_traceback_as_list(obj),)
+    if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
+        return _new_exception, (type(obj), obj.args), _chained_state(obj, chained), None, None, restore_state
+    return None
 
 
 def _pickle_error(error: BaseException, chained: bool) -> bytes:
@@ -126,21 +149,21 @@ def _reduces_itself(kind: type[BaseException]) -> bool:
     return any(isinstance(getattr(kind, hook, None), FunctionType) for hook in hooks)
 
 
-def _chained_state(error: BaseException, chained: bool) -> dict[str, Any]:
-    state = state_of(error)
+def _chained_state(error: BaseException, chained: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    fields, attributes = state_of(error)
     if chained:
-        state["__cause__"] = error.__cause__
-        state["__context__"] = error.__context__
-        state["__suppress_context__"] = error.__suppress_context__
+        fields["__cause__"] = error.__cause__
+        fields["__context__"] = error.__context__
+        fields["__suppress_context__"] = error.__suppress_context__
     trace = _user_part(error.__traceback__)
     if trace is not None:
-        state["__traceback__"] = trace
-    return state
+        fields["__traceback__"] = trace
+    return fields, attributes
 
 
 def _new_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     error = kind.__new__(kind, *args)
-    error.args = args
+    object.__setattr__(error, "args", args)
     return error
 
 
@@ -175,3 +198,6 @@ def _rebuild_traceback(frames: list[tuple[str, str, str, int]]) -> TracebackType
         data = {"tb_frame": frame, "tb_lineno": line, "tb_next": data}
     make: Callable[[], TracebackType] = Traceback.from_dict(data).as_traceback
     return make()
+
+
+_REBUILDING = (_new_exception, _rebuild_traceback, restore_state)

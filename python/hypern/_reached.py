@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hypern._rebuilt import IMPORTABLE
+from hypern._rebuilt import IMPORTABLE, attributes_of, slots_of
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Reached:
                     self._modules.append(value)
             elif kind is tuple or kind is frozenset:
                 rest += value
+            elif kind is slice:
+                rest += [value.start, value.stop, value.step]
             elif kind is property:
                 rest += [value.fget, value.fset, value.fdel]
             elif kind is staticmethod or kind is classmethod:
@@ -66,6 +68,9 @@ class Reached:
                 rest += [value.func, *getattr(value, "args", ()), *getattr(value, "keywords", {}).values()]
             elif not is_standard(kind.__module__):
                 self.instances.append(value)
+                # Such as the program may reach again by its own class, and what is in a named tuple.
+                rest += [*(value if isinstance(value, tuple) else ()), *attributes_of(value).values()]
+                rest += slots_of(value).values()
 
     def _meet_function(self, function: Any, rest: list[Any]) -> None:
         self.owners.append(function)

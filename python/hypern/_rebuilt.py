@@ -68,6 +68,60 @@ def fill_module(module: Any, read: dict[str, Any]) -> None:
     vars(module).update(read)
 
 
+def make_instance(base: Any, kind: type, content: Any) -> Any:
+    """Return an instance of a class that is built on ``base``, without its state and without asking the class."""
+    return base.__new__(kind) if content is None else base.__new__(kind, content)
+
+
+def fill_instance(instance: Any, state: tuple[dict[tuple[int, str], Any], dict[str, Any], Any]) -> None:
+    """Give an instance its slots, its attributes, and what is in it if it is a list or a dict."""
+    slots, attributes, content = state
+    order = type(instance).__mro__
+    for (place, name), value in slots.items():
+        vars(order[place])[name].__set__(instance, value)
+    if attributes:
+        attributes_of(instance).update(attributes)
+    if content is not None:
+        list.extend(instance, content) if isinstance(instance, list) else dict.update(instance, content)
+
+
+def slots_of(instance: Any) -> dict[tuple[int, str], Any]:
+    """Return the slots of an instance that are filled, by the place of their class in its order, and their names."""
+    slots = {}
+    for place, kind in enumerate(type(instance).__mro__):
+        if kind.__flags__ & HEAP:
+            for name, member in vars(kind).items():
+                if type(member) is _MEMBER:
+                    try:
+                        slots[place, name] = member.__get__(instance)
+                    except AttributeError:  # Not filled.
+                        continue
+    return slots
+
+
+def attributes_of(instance: Any) -> dict[str, Any]:
+    """Return the attributes of an instance. Raises TypeError where its class hides them."""
+    for kind in type(instance).__mro__:
+        own = vars(kind).get("__dict__")
+        if own is not None:
+            if type(own) is not _GETSET:
+                raise TypeError(f"{kind.__qualname__} hides the attributes of its instances")
+            return own.__get__(instance)
+    return {}
+
+
+#: The flag of classes that are made at run time.
+HEAP = 1 << 9
+
+
+class _Slotted:
+    __slots__ = ("__dict__", "slot")
+
+
+_MEMBER: Any = type(_Slotted.slot)
+_GETSET: Any = type(vars(_Slotted)["__dict__"])
+
+
 def rebuild_view(memory: Any, kind: Any, shape: Any) -> memoryview:
     """Return a view of the given format and shape."""
     view = memoryview(memory)

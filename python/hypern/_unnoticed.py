@@ -11,7 +11,7 @@ from _operator import is_
 
 from hypern import _guest, _kind, _value_types, _wire
 from hypern._chunk import run_chunk
-from hypern._reached import Reached, is_standard
+from hypern._reached import Reached
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -68,21 +68,20 @@ class UnnoticedGuest(_guest.Guest):
         try:
             if kind in _kind.CAUGHT:
                 result, failures = run_chunk(kind, function, data)
-                result = result, {place: _encode_failure(error) for place, error in failures.items()}
             elif kind != _kind.CALL:
                 result = run_chunk(kind, function, data)
             else:
                 result = function(*args, **kwargs) if kwargs else function(*args)
-            reply = _encode_result(result, travelled)
-        except _OF_THE_PLACE as error:
-            reply = _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
         except BaseException as error:
-            reply = _kind.RAISED, _guest.encode_error(error), []
+            reply = _encode_error(error, travelled)
             failures[-1] = error
+        else:
+            if kind in _kind.CAUGHT:
+                # What refuses to cross says so at home, among the failures.
+                result = result, {place: _encode_error(error, travelled)[1] for place, error in failures.items()}
+            reply = _encode_result(result, travelled)
         if failures:
             raised = [each for error in failures.values() for each in _chain(error)]
-            if any(travelled.is_made_here(type(each)) for each in raised):
-                reply = _stays(True, "raises an exception of a class that it made")
             while raised:  # Frames refer to arguments, too.
                 raised.pop().__traceback__ = None
             # The exceptions live: a reference to an argument in them counts.
@@ -98,15 +97,26 @@ class UnnoticedGuest(_guest.Guest):
     def _kept(self, number: int) -> tuple[Any, _Travelled]:
         function = self.function(number)
         if number not in self._travelled:
-            # Of functions that were forgotten, too.
-            self._travelled = {known: self._travelled[known] for known in self._travelled if known in self.functions}
             self._travelled[number] = _Travelled((function,))
         return function, self._travelled[number]
+
+    def function(self, number: int) -> Any:
+        before = self.functions[number]
+        function = super().function(number)
+        if function is not before:
+            self._forget()
+        return function
+
+    def _forget(self) -> None:
+        """Look anew at what came with each function: a class that came again holds what it came with."""
+        self._travelled.clear()
+        self._together = b"", [], _Travelled(())
 
     def _calls(self, payload: Any) -> tuple[list[tuple[Any, ...]], _Travelled]:
         content, calls = _wire.loads(payload)
         if content != self._together[0]:
             functions = _wire.loads(content)
+            self._forget()
             self._together = content, functions, _Travelled(functions)
         _, functions, travelled = self._together
         return [(functions[index], *rest) for index, *rest in _value_types.loads(calls)], travelled
@@ -133,10 +143,6 @@ class _Travelled:
             return None
         number: str | None = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.get(value)
         return number
-
-    def is_made_here(self, kind: type) -> bool:
-        """Tell whether a class is neither one that a worker imports nor one that came with a callable."""
-        return not is_standard(kind.__module__) and all(owner is not kind for owner, _, _ in self._owners)
 
     def put_back(self) -> bool:
         """Tell whether a namespace has changed; then make it as it was."""
@@ -173,12 +179,6 @@ def _chain(error: BaseException) -> list[BaseException]:
     return [*chain.values()]
 
 
-def _encode_failure(error: BaseException) -> bytes:
-    if isinstance(error, _OF_THE_PLACE):
-        raise error
-    return _guest.encode_error(error)
-
-
 def _watch(data: Any) -> Any:
     return None if _wire.plain is None else _wire.plain.watch(data)
 
@@ -196,5 +196,25 @@ def _encode_result(result: Any, travelled: _Travelled) -> _guest.Reply:
         return _kind.RETURNED, b"", []
     try:
         return _kind.RETURNED, _value_types.dumps(result, travelled.class_number), []
-    except _value_types.NotPlain as refused:
-        return _stays(True, f"returns {refused}, which is no plain data")
+    except BaseException as error:
+        return _does_not_cross("returns", error)
+
+
+def _encode_error(error: BaseException, travelled: _Travelled) -> _guest.Reply:
+    if isinstance(error, _OF_THE_PLACE):
+        return _stays(isinstance(error, ImportError), f"raised what depends on the place: {_wire.describe(error)}")
+    # Loaded by the first failure.
+    from hypern._raised import encode_equal_error
+
+    try:
+        return _kind.RAISED, encode_equal_error(error, travelled.class_number), []
+    except BaseException as refused:
+        return _does_not_cross("raises an exception with", refused)
+
+
+def _does_not_cross(what: str, error: BaseException) -> _guest.Reply:
+    if isinstance(error, _value_types.NotPlain):
+        return _stays(True, f"{what} {error}, which is no plain data")
+    return _stays(
+        not isinstance(error, _OF_THE_PLACE), f"{what} something that does not cross: {_wire.describe(error)}"
+    )

@@ -123,7 +123,8 @@ def as_task_error(original: BaseException) -> BaseException:
         notes = getattr(original, "__notes__", None)
         if notes:
             error.__notes__ = list(notes)
-    error.__cause__ = original
+    # Past a ``__setattr__`` of its class.
+    object.__setattr__(error, "__cause__", original)
     return error
 
 
@@ -164,35 +165,44 @@ def _reduce_combined(self: TaskError, _protocol: int) -> tuple[Any, ...]:
     return as_task_error, (self.__cause__,)
 
 
-def state_of(exception: BaseException) -> dict[str, Any]:
-    """Return what an exception holds besides its arguments: its attributes, slots and built-in fields."""
-    state = {
+def state_of(exception: BaseException) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what an exception holds besides its arguments: its slots and built-in fields, and its attributes."""
+    fields = {
         name: value
         for kind in type(exception).__mro__
+        # A built-in field that is not filled reads as None.
+        for unfilled in [None if kind.__module__ == "builtins" else _UNFILLED]
         for name, member in vars(kind).items()
         if isinstance(member, MemberDescriptorType) and not name.startswith("__")
-        if (value := _member(exception, member)) is not None
+        if (value := _member(exception, member)) is not _UNFILLED and value is not unfilled
     }
-    return state | getattr(exception, "__dict__", {})
+    return fields, getattr(exception, "__dict__", {})
 
 
-def restore_state(exception: BaseException, state: dict[str, Any]) -> None:
+def restore_state(exception: BaseException, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Give ``exception`` what :func:`state_of` returned, passing over fields that only its class can write."""
-    for name, value in state.items():
+    fields, attributes = state
+    for name, value in fields.items():
         try:
-            object.__setattr__(exception, name, list(value) if name == "__notes__" else value)
+            object.__setattr__(exception, name, value)
         except (AttributeError, TypeError):
             continue
+    exception.__dict__.update(attributes)
 
 
 def copy_state(original: BaseException, copy: BaseException) -> None:
     """Give ``copy`` all that ``original`` holds, without calling any ``__init__``."""
-    copy.args = original.args
+    object.__setattr__(copy, "args", original.args)
     restore_state(copy, state_of(original))
+    if "__notes__" in copy.__dict__:
+        copy.__dict__["__notes__"] = list(copy.__dict__["__notes__"])
+
+
+_UNFILLED: Any = object()
 
 
 def _member(exception: BaseException, member: MemberDescriptorType) -> Any:
     try:
         return member.__get__(exception)
     except AttributeError:  # A slot that was never filled.
-        return None
+        return _UNFILLED

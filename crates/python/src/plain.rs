@@ -216,9 +216,7 @@ impl Encoder {
                 self.put_int(object)
             } else if kind == &raw mut ffi::PyFloat_Type {
                 let value = ffi::PyFloat_AS_DOUBLE(object);
-                self.met_nan |= self.exactly && value.is_nan();
-                self.writer.put(Token::Float(value), false);
-                if self.met_nan { Err(Refused) } else { Ok(()) }
+                self.put_float(object, Token::Float(value), value.is_nan(), depth)
             } else if object == ffi::Py_None() {
                 self.writer.put(Token::None, false);
                 Ok(())
@@ -260,9 +258,9 @@ impl Encoder {
             // SAFETY: the object is a complex number and live by the caller's word.
             let (real, imaginary) =
                 unsafe { (ffi::PyComplex_RealAsDouble(object), ffi::PyComplex_ImagAsDouble(object)) };
-            self.met_nan |= self.exactly && (real.is_nan() || imaginary.is_nan());
-            self.writer.put(Token::Complex(real, imaginary), false);
-            return if self.met_nan { Err(Refused) } else { Ok(()) };
+            let nan = real.is_nan() || imaginary.is_nan();
+            // SAFETY: as above.
+            return unsafe { self.put_float(object, Token::Complex(real, imaginary), nan, depth) };
         } else {
             return Err(Refused);
         };
@@ -277,6 +275,27 @@ impl Encoder {
                 written
             },
         }
+    }
+
+    /// Writes a number, refused where it is a NaN that may be met again: as two it would not be found by its identity.
+    ///
+    /// # Safety
+    /// As `put`.
+    #[inline]
+    unsafe fn put_float(
+        &mut self,
+        object: *mut PyObject,
+        token: Token<'_>,
+        nan: bool,
+        depth: usize,
+    ) -> Result<(), Refused> {
+        self.met_nan |= nan && self.exactly;
+        // SAFETY: the object is live by the caller's word.
+        if self.met_nan || (nan && depth > 0 && unsafe { ffi::Py_REFCNT(object) } > 1) {
+            return Err(Refused);
+        }
+        self.writer.put(token, false);
+        Ok(())
     }
 
     /// Looks whether an object was written already. One that is referred to once only cannot be met again.
@@ -490,6 +509,9 @@ impl Encoder {
     unsafe fn put_set(&mut self, set: *mut PyObject, remembered: bool, depth: usize) -> Result<(), Refused> {
         // SAFETY: the set is live, and its items while they are visited.
         unsafe {
+            if !is_untouched(set) {
+                return Err(Refused);
+            }
             let count = ffi::PySet_Size(set);
             let frozen = ffi::Py_TYPE(set) == &raw mut ffi::PyFrozenSet_Type;
             let token = if frozen { Token::FrozenSet } else { Token::Set };
@@ -510,8 +532,19 @@ impl Encoder {
     }
 }
 
+/// Tells whether nothing was taken out of a set. Where something was, others fill its place or not, and what `pop` gives next
+/// depends on what it gave before, which its copy cannot know.
+///
+/// # Safety
+/// The thread must be attached and the object a live `set` or `frozenset`.
+unsafe fn is_untouched(set: *mut PyObject) -> bool {
+    // SAFETY: by the caller's word.
+    let set = unsafe { &*set.cast::<ffi::PySetObject>() };
+    set.fill == set.used && set.finger == 0
+}
+
 /// The 8 bytes of a float, or of an int of at most 64 bits; `None` where the object is of another type, or a NaN where none
-/// is wanted.
+/// is wanted, or one that may be met again.
 ///
 /// # Safety
 /// The thread must be attached and the object live.
@@ -524,7 +557,8 @@ unsafe fn number_bytes(object: *mut PyObject, kind: *mut ffi::PyTypeObject, no_n
         }
         if kind == &raw mut ffi::PyFloat_Type {
             let value = ffi::PyFloat_AS_DOUBLE(object);
-            return (!no_nan || !value.is_nan()).then(|| value.to_le_bytes());
+            let refused = value.is_nan() && (no_nan || ffi::Py_REFCNT(object) > 1);
+            return (!refused).then(|| value.to_le_bytes());
         }
         let mut overflow: c_int = 0;
         let value = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);

@@ -7,7 +7,7 @@ or frames around it, nor to the mutable tables that classes keep of themselves.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypern._verdict.stays import Stays
 
@@ -57,6 +57,12 @@ def check_text(text: str) -> None:
     """Refuse text that names such an attribute: format and getattr may look it up."""
     if "_" in text and (found := leads_out(text)):
         raise Stays(f"has the text '{found[0]}', which names what leads outside the call", found[0])
+
+
+def check_number(number: Any, name: str) -> None:
+    """Refuse a NaN: it is found in a container by its identity, which its copies do not have."""
+    if number != number:  # noqa: PLR0124
+        raise Stays("uses a NaN that exists outside the call, which no copy is equal to", name, "make it in the call")
 
 
 def check_time_format(text: str) -> None:

@@ -89,6 +89,8 @@ def _admit_user(reach: Reach, cls: type) -> None:
     if isinstance(cls, abc.ABCMeta):
         _check_register(reach, cls)
     members: dict[str, Any] = cls._member_map_ if isinstance(cls, enum.EnumType) else {}  # type: ignore[assignment]
+    if len(members) != len(vars(cls).get("_member_names_", members)):
+        raise Stays(f"uses the enumeration '{label}', which has a member under two names, or made of others", label)
     for key, value in list(vars(cls).items()):
         if key in _SKIPPED or key in members:
             continue

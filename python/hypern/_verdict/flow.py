@@ -18,6 +18,7 @@ from hypern._verdict.attribute import (
     check_attribute,
     check_dynamic,
     check_format,
+    check_number,
     check_spec,
     check_text,
     check_time_format,
@@ -102,7 +103,12 @@ class _Flow(Walk):
             _check_inside(constant or ())
             self.push(Value("const", constant))
         else:
+            check_number(constant, "NaN")
             self.push(SET if kind is frozenset and not set_order.keeps_order(constant) else None)
+
+    def return_const(self, arg: int) -> None:
+        self.load_const(arg)
+        self.return_value(0)
 
     def load_common(self, arg: int) -> None:
         common = getattr(dis, "_common_constants", ())
@@ -346,6 +352,8 @@ def _check_inside(constant: tuple[Any, ...]) -> None:
             _check_inside(each)
         elif type(each) is frozenset and not set_order.keeps_order(each):
             keep(SET)
+        else:
+            check_number(each, "NaN")
 
 
 def _is_set_type(value: Slot) -> bool:
@@ -385,6 +393,7 @@ _Flow.steps = {
     "BINARY_OP": _Flow.binary,
     "BUILD_SET": _Flow.build_set,
     "RETURN_VALUE": _Flow.return_value,
+    "RETURN_CONST": _Flow.return_const,
     "FORMAT_WITH_SPEC": _Flow.format_spec,
     "FORMAT_VALUE": _Flow.format_value,
     "MAKE_FUNCTION": _Flow.make_function,

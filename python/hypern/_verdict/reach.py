@@ -16,8 +16,9 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from hypern._capture import MISSING, Watch
+from hypern._rebuilt import slots_of
 from hypern._verdict import set_order, stateless
-from hypern._verdict.attribute import check_attribute, check_text
+from hypern._verdict.attribute import check_attribute, check_number, check_text
 from hypern._verdict.classes import HEAP, admit_class
 from hypern._verdict.flow import follow
 from hypern._verdict.refusal import BUILTINS, foreign, refusal, unlisted
@@ -140,6 +141,7 @@ class Reach:
             check_text(value)
             return Value("const", value)
         if kind in _ATOMS:
+            check_number(value, name)
             return None
         if issubclass(kind, type):
             return admit_class(self, value, name)
@@ -172,6 +174,8 @@ class Reach:
             return Value("known", value)
         if stateless.is_of(kind, "decimal.Decimal"):
             self.ask("decimal")
+            if value.is_nan():
+                check_number(float("nan"), name)
             return Value("known", value)
         if issubclass(kind, BuiltinFunctionType):
             return self.admit_builtin(value, how, name)
@@ -216,6 +220,7 @@ class Reach:
             names = [*vars(kind)["__dataclass_fields__"]]
             if set(getattr(value, "__dict__", ())) - set(names):
                 raise Stays(how.format(kind=kind.__name__) + ", which keeps more than its fields", name, advice)
+            self.watch_instance(value)
             parts = [getattr(value, each, None) for each in names]
         elif _is_sentinel(kind):
             parts = ()
@@ -224,6 +229,14 @@ class Reach:
         for each in parts:
             self.admit_inside(each, inside, name, advice)
         return Value("known", value)
+
+    def watch_instance(self, value: Any) -> None:
+        """Watch an instance that can be changed by force alone."""
+        if hasattr(value, "__dict__"):
+            self.watch.whole(value, vars(value))
+        slots = slots_of(value)
+        if slots:
+            self.watch.probe(functools.partial(slots_of, value), slots)
 
     def ask(self, module: str) -> None:
         """Watch the state of a module that its listed functions read; it must be as in a new interpreter."""
@@ -370,6 +383,7 @@ class Reach:
             return self.builtin(name, value)
         if callable(value) or isinstance(value, enum.Enum):
             return Value("known", value)
+        check_number(value, f"{label}.{name}")
         return None
 
 

@@ -1,22 +1,18 @@
 """Whether a set is in the same order in its copy.
 
 In an interpreter of the same process text has the same hash, so a set that is built in the same way has the same order.
-Another process has other hashes, unless PYTHONHASHSEED says which.
+Another process has other hashes, unless PYTHONHASHSEED is 0.
 """
 
 from __future__ import annotations
 
 import marshal
-import os
 import sys
 from typing import Any
 
-#: Whether calls that leave run in processes with hashes of their own: where interpreters are not offered.
-SEEDS_DIFFER = (
-    sys.version_info < (3, 13)
-    and bool(sys.flags.hash_randomization)
-    and not os.environ.get("PYTHONHASHSEED", "random").isdigit()
-)
+#: Whether calls that leave may run in processes with hashes of their own: where interpreters are not offered, and from
+#: the first pool on that has processes instead. A seed other than 0 may have been named after this process began.
+SEEDS_DIFFER = sys.version_info < (3, 13) and bool(sys.flags.hash_randomization)
 
 
 def keeps_order(value: frozenset[Any]) -> bool:

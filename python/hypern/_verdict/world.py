@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import enum
+import functools
 import operator
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hypern._verdict.reach import Reach
 
 _HARMLESS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__wrapped__", "__class__", "__call__"))
+_NAMES = frozenset(("__name__", "__qualname__", "__doc__", "__module__"))
 #: Methods in which an instance that is immutable later is filled.
 _MAKING = frozenset(("__init__", "__new__", "__post_init__", "__setattr__", "__delattr__"))
 _OF_EVERY_CLASS = frozenset(("__name__", "__qualname__", "__mro__", "mro", "__members__", "__call__"))
@@ -82,6 +84,8 @@ class World:
             if isinstance(owner, (FunctionType, BuiltinFunctionType)) and name not in _HARMLESS:
                 label = owner.__name__
                 raise Stays(f"reads the attribute '{name}' of the function '{label}'", f"{label}.{name}")
+            if isinstance(owner, FunctionType) and name in _NAMES:
+                self.reach.watch.probe(functools.partial(getattr, owner, name), getattr(owner, name))
             return CLASS if name == "__class__" else None
         label, order = owner.__name__, owner.__mro__
         if name in ("__setattr__", "__delattr__"):
