@@ -38,6 +38,8 @@ def eager(monkeypatch):
     """Batches leave as soon as they may, however cheap their items are."""
     monkeypatch.setattr(_auto_batch, "LEAST", {AWAY: 0.0})
     monkeypatch.setattr(_auto_batch, "BEFORE_OPENING", 0.0)
+    # Nothing leaves beside a chunk that is still here: which of two failures is known first would be up to the machine.
+    monkeypatch.setattr(_auto_batch, "PATIENCE", 60.0)
 
 
 # The differential test
@@ -110,7 +112,7 @@ def outcome(executor, program, number):
     return (way.__name__, result, after, picture.world(world.names)), route
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_random_programs_mean_the_same_everywhere(eager, record_property):
     routes = collections.Counter()
 
