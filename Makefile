@@ -16,7 +16,7 @@ demo: $(VENV)/installed ## Measure the standard library with ast, serially and o
 test: test-rust pytest ## Run every test: Rust, then Python.
 
 pytest: $(VENV)/installed ## Run the Python tests.
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n logical --dist worksteal $(PYTEST_ARGS)
 
 test-long: $(VENV)/installed ## Run the tests with the long counts (kills, memory, races).
 	HYPERN_TEST_LONG=1 $(BIN)/python -m pytest -q --timeout 1800

@@ -200,8 +200,8 @@ def test_an_instance_takes_attributes_and_weak_references():
 
 def test_the_constructor_has_a_signature():
     parameters = inspect.signature(BlockingExecutor).parameters
-    names = ["max_threads", "queue_size", "backend", "stack_size", "thread_name_prefix", "initializer", "initargs"]
-    assert [name for name in parameters if name != "max_workers"] == names
+    names = ["max_threads", "queue_size", "backend", "on_full", "full_timeout", "stack_size", "thread_name_prefix"]
+    assert [*parameters] == [*names, "initializer", "initargs", "max_workers"]
     assert parameters["backend"].default == "auto"
     assert parameters["thread_name_prefix"].default == "hypern"
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[2:])

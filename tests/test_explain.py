@@ -75,7 +75,11 @@ def test_what_reads_something_that_can_change_stays_and_is_told_where_and_what_t
 
 
 @decides
-@pytest.mark.parametrize("argument", [object(), tasks, open, [object()], {"a": (lambda: None,)}], ids=repr)
+@pytest.mark.parametrize(
+    "argument",
+    [object(), tasks, open, [object()], {"a": (lambda: None,)}],
+    ids=lambda argument: type(argument).__name__,
+)
 def test_what_is_given_anything_but_plain_data_stays(auto, argument):
     route = auto.explain(id, argument) if argument is None else auto.explain(below_limit, argument)
     assert route.backend == "threads"

@@ -72,7 +72,7 @@ def test_tasks_run_at_the_same_time(make, gate):
         (tasks.square, (), {}, 1),
         "ab",
     ],
-    ids=repr,
+    ids=["int", "None", "callable", "empty", "no args", "args int", "kwargs int", "four", "str"],
 )
 def test_a_malformed_task_is_a_clear_error(pool, malformed):
     with pytest.raises((TypeError, ValueError)) as caught:

@@ -144,7 +144,7 @@ LEAVES = [
 ]
 
 
-@pytest.mark.parametrize("function", LEAVES, ids=lambda function: getattr(function, "__qualname__", repr(function)))
+@pytest.mark.parametrize("function", LEAVES, ids=lambda each: getattr(each, "__qualname__", type(each).__name__))
 def test_it_leaves(function):
     verdict = judge(function)
     assert verdict.leaves, verdict
