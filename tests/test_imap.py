@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import itertools
+import sys
 import threading
 import weakref
 
@@ -108,6 +109,13 @@ def test_all_workers_work_within_a_buffer(make, gate):
     results.close()
 
 
+def counted():
+    """See to it that a free-threaded Python counts references to what an idle thread has made, which only it would do."""
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        gc.collect()
+    return True
+
+
 def test_memory_stays_flat(pool):
     import psutil  # Not above: interpreters import this module, and not that one.
 
@@ -138,7 +146,7 @@ def test_items_and_results_are_let_go_of(pool):
     with pool.imap(tasks.identity, items(), buffer=5) as results:
         for _ in range(100):
             next(results)
-            assert eventually(lambda: len(alive) <= 6)
+            assert eventually(lambda: counted() and len(alive) <= 6)
 
 
 # In order, or as they come
@@ -259,7 +267,7 @@ def test_failures_leave_nothing_behind(pool):
         results = list(pool.imap(work, iter(items), chunk_size=4, on_error="return"))
         assert [result is None for result in results] == [True, False, True, False]
         del items, results
-        assert eventually(lambda: all(reference() is None for reference in gone))
+        assert eventually(lambda: counted() and all(reference() is None for reference in gone))
     finally:
         gc.enable()
 

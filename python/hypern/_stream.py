@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hypern.errors import TaskError, WorkerCrashed, as_task_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from hypern._batch import Flow
@@ -100,15 +100,15 @@ class Stream:
         if self._end is not None and not self._ready and not self._flow.in_flight:
             self._ready.append(_Raise(self._end))
 
-    def close(self) -> None:
-        """Cancel what has not been started, and forget the rest."""
+    def close(self, getpid: Callable[[], int] = os.getpid) -> None:
+        """Cancel what has not been started, and forget the rest; also when the modules have been taken apart."""
         if self._closed:
             return
         self._closed = True
         self._ready.clear()
         self._early.clear()
         # A forked child has none of the threads that would let go of the locks.
-        if os.getpid() == self._process:
+        if getpid() == self._process:
             self._flow.close()
 
     def _hand_out(self) -> None:
