@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 
 def identity(value):
@@ -87,6 +88,46 @@ class Point:
 
 def pauses(seconds):
     threading.Event().wait(seconds)
+
+
+# What does not end by itself, or does after a while.
+
+
+def spins():
+    while True:
+        pass
+
+
+def spins_for(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return seconds
+
+
+def spins_or_returns(number):
+    while number < 0:
+        pass
+    return number
+
+
+def cleans_up(ledger):
+    with contextlib.ExitStack() as stack:
+        stack.callback(ledger.note, "with")
+        try:
+            while True:
+                pass
+        finally:
+            ledger.note("finally")
+
+
+def survives_exceptions(ledger):
+    while True:
+        try:
+            while True:
+                pass
+        except Exception:
+            ledger.note("survived")
 
 
 # What initializers do.

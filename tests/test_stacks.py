@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import threading
@@ -175,13 +176,38 @@ def test_in_a_worker_an_executor_has_no_workers(make):
 
 
 @pytest.mark.own_process
+def test_a_terminal_that_gets_another_size_does_no_harm(make, gate):
+    executor = make(1)
+    future = executor.submit(gate.door.wait)
+    gate.arrived()
+    (pid,) = map(int, re.findall(r"process (\d+)", executor.dump_stacks()))
+    resizes = True
+
+    def resize():
+        while resizes:
+            os.kill(pid, signal.SIGWINCH)
+
+    resizing = aside(resize)
+    try:
+        for _ in range(5):
+            (worker,) = told(executor, "runs")
+            assert worker.count("in wait") <= 1
+    finally:
+        resizes = False
+        resizing.result()
+    assert eventually(lambda: told(executor, "runs")[0].count("in wait") == 1)
+    gate.open()
+    future.result(20)
+
+
+@pytest.mark.own_process
 def test_a_worker_process_that_listens_no_more_is_left_alone(make, gate):
     executor = make(1)
 
     def listens_no_more(door):
         import signal
 
-        signal.signal(signal.SIGURG, signal.SIG_DFL)
+        signal.signal(signal.SIGWINCH, signal.SIG_DFL)
         return door.wait("alive")
 
     future = executor.submit(listens_no_more, gate.door)

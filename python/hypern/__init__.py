@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from hypern._executor import BlockingExecutor
     from hypern._route import Route
     from hypern._stats import Stats
-    from hypern.errors import BrokenPool, QueueFull, ShutdownError, TaskError, TransferError, WorkerCrashed
+    from hypern._stop import StopTask
+    from hypern.errors import (
+        BrokenPool,
+        QueueFull,
+        ShutdownError,
+        TaskError,
+        TaskInterrupted,
+        TaskTimeout,
+        TransferError,
+        WorkerCrashed,
+    )
 
 __all__ = (
     "BlockingExecutor",
@@ -22,7 +32,10 @@ __all__ = (
     "Route",
     "ShutdownError",
     "Stats",
+    "StopTask",
     "TaskError",
+    "TaskInterrupted",
+    "TaskTimeout",
     "TransferError",
     "WorkerCrashed",
     "__version__",
@@ -40,6 +53,8 @@ def __getattr__(name: str) -> Any:
         from hypern import _route as source
     elif name == "Stats":
         from hypern import _stats as source
+    elif name == "StopTask":
+        from hypern import _stop as source
     else:
         from hypern import errors as source
     value = getattr(source, name)

@@ -68,7 +68,12 @@ class Desk:
         loop.add_reader(self.letterbox.fileno(), self.answer)
 
     async def call(
-        self, pool: _core.Pool, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+        self,
+        pool: _core.Pool,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        leash: _core.Leash | None = None,
     ) -> Any:
         """Make a call on a pool, and await what it returns."""
         self._inside += 1
@@ -78,7 +83,7 @@ class Desk:
             # One after the other: looking for the outcome costs less than going to sleep, and keeps nobody waiting.
             alone = self._inside == 1
             if pool not in self._unsent:
-                call.ticket = self.letterbox.push(pool, number, function, args, kwargs, alone)
+                call.ticket = self.letterbox.push(pool, number, function, args, kwargs, alone, leash)
             if call.ticket is not None:
                 if alone and self._look(pool):
                     self.answer()
@@ -91,7 +96,9 @@ class Desk:
                     """Tell whether the call needs to wait no more."""
                     if number in self._calls:
                         try:
-                            call.ticket = context.run(self.letterbox.push, pool, number, function, args, kwargs, False)
+                            call.ticket = context.run(
+                                self.letterbox.push, pool, number, function, args, kwargs, False, leash
+                            )
                         except Exception as error:
                             self._settle(number, None, error)
                         else:

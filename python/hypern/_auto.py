@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hypern import _core
-    from hypern._future import Future
+    from hypern._future import Settled
     from hypern._verdict import Verdict
 
 _log = logging.getLogger("hypern")
@@ -138,65 +138,94 @@ class AutoPool:
 
     # Calls
 
-    def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    def leash(self, timeout: float | None = None) -> _core.Leash:
+        return self.shared.leash(timeout)
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        leash: _core.Leash | None = None,
+    ) -> Any:
         leaving = None if self.shared.is_current() else self._leaving(function)
         if leaving is not None and (away := self.away()) is not None:
             try:
-                return away.run(*_packed(away, leaving, function, args, kwargs))
+                return away.run(*_packed(away, leaving, function, args, kwargs), leash)
             except COMES_BACK as back:
                 self.note(function, back)
             except errors.QueueFull as full:
                 raise _given_back(full, function, args, kwargs) from None
             try:
-                return self.shared.run(function, args, kwargs)
+                return self.shared.run(function, args, kwargs, leash)
             except errors.ShutdownError:
                 # It was accepted before the pool was shut down.
                 return InPlacePool().run(function, args, kwargs)
-        return self.shared.run(function, args, kwargs)
+        return self.shared.run(function, args, kwargs, leash)
 
     def submit(
-        self, future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+        self,
+        future: Settled,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        leash: _core.Leash | None = None,
     ) -> _core.Ticket | None:
         leaving = None if self.shared.is_current() else self._leaving(function)
         if leaving is not None and (away := self.away()) is not None:
-            errand = _Errand(self, future, function, args, kwargs)
+            leash = leash or self.leash()
+            errand = _Errand(self, future, (function, args, kwargs), leash)
             try:
-                ticket = away.submit(errand, *_packed(away, leaving, function, args, kwargs))  # type: ignore[arg-type]
+                ticket = away.submit(errand, *_packed(away, leaving, function, args, kwargs), leash)
             except COMES_BACK as back:
                 self.note(function, back)
             except errors.QueueFull as full:
                 raise _given_back(full, function, args, kwargs) from None
             else:
                 return ticket or errand.ticket
-        return self.shared.submit(future, function, args, kwargs)
+        return self.shared.submit(future, function, args, kwargs, leash)
 
     def batch(
-        self, kind: int, function: Any, ordered: bool = True, letterbox: _core.Letterbox | None = None
+        self,
+        kind: int,
+        function: Any,
+        ordered: bool = True,
+        letterbox: _core.Letterbox | None = None,
+        *,
+        stops: bool = True,
+        timeout: float | None = None,
     ) -> _core.Batch | AutoBatch:
         if self.shared.is_current() or (
             kind != CALLS and not (self.may_leave(function) and holds_nothing_mutable(function))
         ):
-            return self.shared.batch(kind, function, letterbox=letterbox)
+            return self.shared.batch(kind, function, stops, letterbox, timeout)
         # A chunk that comes back is no failure, and must not stop the others.
-        return AutoBatch(self, kind, function, self.shared.batch(kind, function, False, letterbox), ordered)
+        shared = self.shared.batch(kind, function, False, letterbox, timeout)
+        return AutoBatch(self, kind, function, shared, ordered)
 
-    async def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    async def call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        leash: _core.Leash | None = None,
+    ) -> Any:
         from hypern._async import desk  # Only programs that use asyncio come here.
 
         leaving = None if self.shared.is_current() else self._leaving(function)
         if leaving is not None and (away := self.away()) is not None:
             try:
-                return await desk().call(away, *_packed(away, leaving, function, args, kwargs))
+                return await desk().call(away, *_packed(away, leaving, function, args, kwargs), leash)
             except COMES_BACK as back:
                 self.note(function, back)
             except errors.QueueFull as full:
                 raise _given_back(full, function, args, kwargs) from None
             try:
-                return await desk().call(self.shared, function, args, kwargs)
+                return await desk().call(self.shared, function, args, kwargs, leash)
             except errors.ShutdownError:
                 # It was accepted before the pool was shut down.
                 return InPlacePool().run(function, args, kwargs)
-        return await desk().call(self.shared, function, args, kwargs)
+        return await desk().call(self.shared, function, args, kwargs, leash)
 
     def stats(self) -> Stats:
         backends = {"threads": of_backend(self.shared)}
@@ -270,14 +299,15 @@ class _Errand:
     def __init__(
         self,
         pool: AutoPool,
-        future: Future[Any],
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
+        future: Settled,
+        call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None],
+        leash: _core.Leash,
     ) -> None:
         self._pool = pool
         self._future = future
-        self._call = function, args, kwargs
+        self._call = call
+        #: Holds the call wherever it is made.
+        self._leash = leash
         self._context = contextvars.copy_context()
         self._started = False
         #: Of the call at home, where it never left.
@@ -297,14 +327,8 @@ class _Errand:
         if not isinstance(error, COMES_BACK):
             self._future.set_exception(error)
             return
-        function, args, kwargs = self._call
-        self._pool.note(function, error)
-        if not self._started:
-            self.ticket = self._pool.shared.submit(self._future, function, args, kwargs)
-            return
-        try:
-            result = self._context.run(function, *args, **(kwargs or {}))
-        except BaseException as raised:
-            self._future.set_exception(raised)
+        self._pool.note(self._call[0], error)
+        if self._started:
+            self._context.run(self._pool.shared.settle_here, self._future, *self._call, self._leash)
         else:
-            self._future.set_result(result)
+            self.ticket = self._pool.shared.submit(self._future, *self._call, self._leash)

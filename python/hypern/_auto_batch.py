@@ -63,17 +63,17 @@ class AutoBatch:
     def room(self) -> int:
         return 0 if self._running_again else self._room
 
-    def push(self, index: int, items: Sequence[Any]) -> bool:
+    def push(self, index: int, items: Sequence[Any], again: bool = False) -> bool:
         if self._leaves is None and self._pool.opened() and all(map(self._pool.is_worth, self._functions(items))):
             self._leave()
         if self._leaves and self._away is not None and self._may_leave(items):
             try:
-                return self._is_accepted(self._away.push(self._number(index, items, away=True), items))
+                return self._is_accepted(self._away.push(self._number(index, items, away=True), items, again))
             except COMES_BACK as back:
                 self._flight.pop(self._last)
                 self._note(items, back)
         self._since = time.perf_counter()
-        return self._push_here(index, items)
+        return self._push_here(index, items, again=again)
 
     def wait(self, timeout: float | None = None) -> list[Done]:
         if self._leaves is not None:

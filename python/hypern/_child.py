@@ -14,9 +14,11 @@ import select
 
 from hypern import _guest, _kind, _wire
 from hypern._channel import Channel
+from hypern._stop import StopTask
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 #: What ``python -c`` is given; the argument is the folder that holds the package.
@@ -60,6 +62,7 @@ def _begin(channel: Channel) -> _guest.Guest | None:
     except BaseException as error:
         channel.send(_kind.RAISED, _guest.encode_error(error))
         return None
+    _signal.signal(_signal.SIGURG, _stopper(guest))
     channel.send(_kind.READY)
     return guest
 
@@ -99,14 +102,15 @@ def _take_stdin() -> int:
 
 
 def _let_others_look() -> None:
-    """Have SIGURG write where the task is to a file in memory, which ``_stacks`` reads by the system's list of files.
+    """Have SIGWINCH write where the task is to a file in memory, which ``_stacks`` finds by the system's list of files.
 
-    That works in the middle of C code too. SIGURG, because it does no harm where nobody listens to it.
+    That works in the middle of C code too. SIGWINCH, because it does no harm where nobody listens to it. A terminal
+    that gets another size sends it as well, and then one more stack is written.
     """
     if hasattr(os, "memfd_create"):
         import faulthandler  # Not above: the package imports this module in interpreters, which cannot load it.
 
-        faulthandler.register(_signal.SIGURG, file=os.memfd_create(STACKS), all_threads=False)
+        faulthandler.register(_signal.SIGWINCH, file=os.memfd_create(STACKS), all_threads=False)
 
 
 def _end_with_parent(descriptor: int) -> None:
@@ -115,6 +119,21 @@ def _end_with_parent(descriptor: int) -> None:
     hangup.register(descriptor, 0)
     hangup.poll()
     os._exit(1)
+
+
+def _stopper(guest: _guest.Guest) -> Callable[[int, Any], None]:
+    """Return the handler of the signal by which hypern stops the task of that moment.
+
+    The signal is SIGURG: programs pass it over by default, and hardly one uses it. It has arrived before the next task
+    can be read, and finds no call being made where it is late.
+    """
+
+    def stop(_number: int, _frame: Any) -> None:
+        if guest.running:
+            raise StopTask
+        guest.stopped = True
+
+    return stop
 
 
 def _pass_over(number: int, frame: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypern._kind import CAUGHT, EACH, STAR, STAR_CAUGHT
+from hypern._stop import StopTask
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def run_chunk(kind: int, function: Any, items: Any) -> Any:
     for call in items:
         try:
             results.append(call[0](*call[1]) if len(call) == 2 else call[0](*call[1], **call[2]))
+        except StopTask:
+            raise
         except BaseException as error:
             if failure is None:  # Not `or`: an exception may be false.
                 failure = error
@@ -45,6 +48,8 @@ def _run_caught(star: bool, function: Any, items: Any) -> Caught:
         for item in items:
             try:
                 results.append(function(*item) if star else function(item))
+            except StopTask:
+                raise
             except BaseException as error:
                 failures[len(results)] = error
                 results.append(None)

@@ -15,12 +15,13 @@ from hypern._batch import Flow, drive
 from hypern._future import Future
 from hypern._in_place import InPlacePool
 from hypern._kind import CALLS, EACH, EACH_CAUGHT, STAR, STAR_CAUGHT
+from hypern._options import Options
 from hypern._route import Route
 from hypern._stats import Stats
 from hypern._stream import LARGEST, Results, Stream
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import EllipsisType, TracebackType
     from typing import Protocol, Self
 
     class SupportsWrite(Protocol):
@@ -289,6 +290,45 @@ class BlockingExecutor(Executor):
         )
         return AsyncResults(lambda letterbox: self._stream(callable, iterables, options, letterbox))
 
+    def options(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        retries: int | EllipsisType = ...,
+        retry_on: type[Exception] | tuple[type[Exception], ...] | EllipsisType = ...,
+    ) -> BlockingExecutor:
+        """Return this executor as one whose calls are made with these options; what is not given stays as it is.
+
+        ``timeout`` is how many seconds a call may run, from its start, not counting the time in the queue; None is no
+        limit. When they are over, the caller gets a TaskTimeout, and the task is stopped: ``hypern.StopTask`` is raised
+        in its Python code, and again after a second. A task that is still there after another second, because it is in
+        a long call of C or catches that, is left behind: a worker process is killed; a thread or an interpreter goes on
+        until the task ends, while another worker takes its place, and a program that ends meanwhile ends with exit
+        code 1. A call that is run in place, because a task of this executor makes it, raises when it has stopped; in a
+        worker of interpreters or processes it has no limit but that of the task.
+
+        ``retries`` is how often a call that raised one of ``retry_on`` (an exception class or a tuple of them), was
+        timed out or lost its worker process is made again, at once; what it did before it failed is done again. The
+        error of the last attempt is raised.
+
+        A call that QueueFull refuses was not made, and is not made again. With ``on_error="return"`` a TaskTimeout
+        stands in the place of a result.
+
+        With either, ``map``, ``imap``, ``map_async`` and ``run_parallel`` hand out one item at a time, so that all are
+        about single calls; a ``chunk_size`` of more makes them about whole chunks.
+
+        The result shares its workers with this executor: to shut down one is to shut down both.
+
+        Raises TypeError and ValueError for options that make no sense.
+
+        >>> with BlockingExecutor(max_threads=1) as executor:
+        ...     executor.options(timeout=10, retries=2).run_sync(sum, [1, 2, 3])
+        6
+        """
+        from hypern._view import View
+
+        return View(self, Options().changed(timeout=timeout, retries=retries, retry_on=retry_on))
+
     def explain(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Route:
         """Return where ``run_sync(callable, *args, **kwargs)`` would run, and why; nothing is run.
 
@@ -306,8 +346,9 @@ class BlockingExecutor(Executor):
 
         For a pool that hangs: no task is stopped for it, and it waits for nobody for more than a second, also in a
         signal handler. What runs in C code shows the Python code that called it, in interpreters only where it lets go
-        of the interpreter meanwhile, in processes on Linux only. There SIGURG has the worker write; a system call of C
-        code that does not go on after a signal may fail. Threads that help out in nested calls are not shown.
+        of the interpreter meanwhile, in processes on Linux only. There SIGWINCH has the worker write; a system call
+        of C code that does not go on after a signal may fail. A worker that was left behind in a task that did not
+        stop is shown as such, beside the one in its place. Threads that help out in nested calls are not shown.
         """
         stacks = "" if self._pool is None else _pool.stacks(self._pool, self._settings)
         text = f"{self!r}\n{stacks or 'no workers'}"

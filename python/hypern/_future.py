@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from hypern import _core
+    from hypern import _core, _retry
+
+    Ticket = _core.Ticket | _retry.Attempts
 
 T = TypeVar("T")
 
@@ -15,10 +17,19 @@ T = TypeVar("T")
 _log = logging.getLogger("concurrent.futures")
 
 
+class Settled(Protocol):
+    """What is told how a submitted call goes: a future, or what stands for one."""
+
+    def set_running_or_notify_cancel(self) -> bool: ...
+    def cancel(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, error: Any, /) -> None: ...
+
+
 class _Waiters(list[Any]):
     """Those who wait for a future in ``concurrent.futures.wait`` or ``as_completed``; see ``Future.bind``."""
 
-    def __init__(self, ticket: _core.Ticket) -> None:
+    def __init__(self, ticket: Ticket) -> None:
         super().__init__()
         self._ticket = ticket
 
@@ -35,9 +46,9 @@ class Future(concurrent.futures.Future[T]):
     """
 
     #: Set while somebody may have to wait.
-    _ticket: _core.Ticket | None = None
+    _ticket: Ticket | None = None
 
-    def bind(self, ticket: _core.Ticket) -> None:
+    def bind(self, ticket: Ticket) -> None:
         """Let those who wait for the future see to it that the task is run."""
         self._ticket = ticket
         with self._condition:
@@ -71,6 +82,19 @@ class Future(concurrent.futures.Future[T]):
         """Return what the task raised, or None; wait for it, at most ``timeout`` seconds."""
         self._help()
         return super().exception(timeout)
+
+    def interrupt(self) -> bool:
+        """Stop the task, whether it runs or not; tell whether there was something to stop.
+
+        A task that has not started is cancelled. In one that runs ``hypern.StopTask`` is raised, and the future holds
+        TaskInterrupted at once, whatever becomes of the task; see ``BlockingExecutor.options``.
+        """
+        ticket = self._ticket
+        if self.done() or ticket is None:
+            return False
+        if not self.cancel():
+            ticket.interrupt()
+        return True
 
     def _invoke_callbacks(self) -> None:
         # The standard library lets SystemExit and its like out, past the callbacks that follow and into the worker.

@@ -12,6 +12,7 @@ import time
 
 from hypern import _kind, _rebuilt, _wire
 from hypern._chunk import run_chunk
+from hypern._stop import StopTask, nothing
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def begin(
 
 def begin_in_interpreter(
     setup: bytes, plain: tuple[Any, ...]
-) -> tuple[Callable[..., Any], Callable[[], None], int] | bytes:
-    """Begin, and return what takes calls, what is called last, and the identifier of this thread.
+) -> tuple[Callable[..., Any], Callable[[], None], int, Guest, type[StopTask]] | bytes:
+    """Begin, and return what takes calls, what is called last, and what the core needs to stop a call.
 
     Where that raises, return the encoded exception. Called by the core.
     """
@@ -82,7 +83,7 @@ def begin_in_interpreter(
         guest = begin(**_wire.loads(setup))
     except BaseException as error:
         return encode_error(error)
-    return guest.take, _leave, _thread.get_ident()
+    return guest.take, _leave, _thread.get_ident(), guest, StopTask
 
 
 def stack(frame: Any) -> bytes:
@@ -124,7 +125,17 @@ class _Undecoded(bytes):
 
 
 class Guest:
-    """What a worker gives its tasks to; keeps the functions that it was sent."""
+    """What a worker gives its tasks to; keeps the functions that it was sent.
+
+    StopTask is raised in here only while a call is being made. Whoever wants it raised looks at ``running``, and sets
+    ``stopped`` where no call is being made yet: both while this thread cannot run, by holding the interpreter or in the
+    handler of a signal.
+    """
+
+    #: Whether a call is being made. Written by this thread.
+    running = False
+    #: Whether StopTask is to be raised when a call is being made.
+    stopped = False
 
     def __init__(self) -> None:
         self.functions: dict[int, Any] = {}
@@ -142,17 +153,29 @@ class Guest:
         return None
 
     def run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> Reply:
+        self.stopped = False
         try:
             function, data = self._decode(number, payload, buffers)
-            if kind == _kind.CALL:
-                args, kwargs = data
-                result = function(*args, **kwargs) if kwargs else function(*args)
-            else:
-                result = run_chunk(kind, function, data)
-            del function, data
-            if kind in _kind.CAUGHT:
-                return (_kind.RETURNED, *_encode_caught(*result))
-            return (_kind.RETURNED, b"", []) if result is None else (_kind.RETURNED, *_encode_result(result))
+            try:
+                self.running = True
+                if self.stopped:
+                    raise StopTask
+                if kind == _kind.CALL:
+                    args, kwargs = data
+                    result = function(*args, **kwargs) if kwargs else function(*args)
+                else:
+                    result = run_chunk(kind, function, data)
+                del function, data
+                if kind in _kind.CAUGHT:
+                    return (_kind.RETURNED, *_encode_caught(*result))
+                return (_kind.RETURNED, b"", []) if result is None else (_kind.RETURNED, *_encode_result(result))
+            finally:
+                # Here, and not in a function: what waits to be raised would come up in front of the first line.
+                self.running = False
+                try:  # noqa: SIM105 - that is a function, too.
+                    nothing()
+                except StopTask:
+                    pass
         except BaseException as error:
             return _kind.RAISED, encode_error(error), []
         finally:

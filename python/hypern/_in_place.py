@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hypern._batch import Done
-    from hypern._future import Future
+    from hypern._future import Settled
 
 
 class InPlacePool:
@@ -27,7 +27,12 @@ class InPlacePool:
     def __init__(self) -> None:
         self._open = True
 
-    def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    def leash(self, timeout: float | None = None) -> None:
+        """Return nothing: who could stop a call is outside, and stops the task that makes it."""
+
+    def run(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, leash: None = None
+    ) -> Any:
         self._check_open()
         try:
             return function(*args, **(kwargs or {}))
@@ -35,7 +40,12 @@ class InPlacePool:
             raise as_task_error(error)  # noqa: B904 - it has its cause.
 
     def submit(
-        self, future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+        self,
+        future: Settled,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        leash: None = None,
     ) -> None:
         self._check_open()
         future.set_running_or_notify_cancel()
@@ -46,10 +56,21 @@ class InPlacePool:
         else:
             future.set_result(result)
 
-    async def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    async def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, leash: None = None
+    ) -> Any:
         return self.run(function, args, kwargs)
 
-    def batch(self, kind: int, function: Any, ordered: bool = True, letterbox: Any = None) -> InPlaceBatch:
+    def batch(
+        self,
+        kind: int,
+        function: Any,
+        ordered: bool = True,
+        letterbox: Any = None,
+        *,
+        stops: bool = True,
+        timeout: float | None = None,
+    ) -> InPlaceBatch:
         self._check_open()
         return InPlaceBatch(kind, function)
 
@@ -90,7 +111,7 @@ class InPlaceBatch:
         self._function = function
         self._done: list[Done] = []
 
-    def push(self, index: int, items: Any) -> bool:
+    def push(self, index: int, items: Any, again: bool = False) -> bool:
         began = time.perf_counter()
         results, failure = None, None
         try:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
@@ -19,6 +20,7 @@ from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 from hypern._route import Route
 from hypern._stats import Stats, of_backend
+from hypern._stop import StopTask, nothing
 
 if TYPE_CHECKING:
     from hypern import _auto, _core
@@ -76,6 +78,9 @@ class Face(NamedTuple):
     refused: Callable[[str | None], Exception] = errors.refused
     full: Callable[[int, float, Any], Exception] = errors.full
     crashed: Callable[[int, int | None, str], Exception] = errors.crashed
+    stopped: Callable[[float | None], Exception] = errors.stopped
+    stop: type[BaseException] = StopTask
+    nothing: Callable[[], None] = nothing
     run_chunk: Callable[[int, Any, Any], Any] = run_chunk
     ship: Callable[[Any], Any] = _shipping.ship
     encode: Callable[[int, Any, Any, bool], Any] = _shipping.encode
@@ -196,22 +201,30 @@ def stacks(pool: Pool, settings: Settings) -> str:
     return "".join(f"{line}\n" for part in parts for line in _stacks.tell(*part))
 
 
-def batch(pool: Pool, kind: int, function: Any, *, ordered: bool, letterbox: _core.Letterbox | None) -> Batch:
-    """Begin the chunks of one call; with a letterbox, for the event loop that it belongs to."""
+def batch(
+    pool: Pool, kind: int, function: Any, *, ordered: bool, letterbox: _core.Letterbox | None, **options: Any
+) -> Batch:
+    """Begin the chunks of one call; with a letterbox, for the event loop that it belongs to.
+
+    Options are ``stops``, false where a chunk that failed does not keep others from starting, and ``timeout``, the
+    seconds that each chunk may run.
+    """
     deciding = _deciding(pool)
     if deciding is not None:
-        return deciding.batch(kind, function, ordered, letterbox)
-    return cast("_core.Pool", pool).batch(kind, function, letterbox=letterbox)
+        return deciding.batch(kind, function, ordered, letterbox, **options)
+    return cast("_core.Pool", pool).batch(kind, function, letterbox=letterbox, **options)
 
 
-def call(pool: Pool, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Coroutine[Any, Any, Any]:
-    """Make one call for the running event loop, when what is returned is awaited."""
+def call(
+    pool: Pool, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, **options: Any
+) -> Coroutine[Any, Any, Any]:
+    """Make one call for the running event loop, when what is returned is awaited; the only option is a ``leash``."""
     deciding = _deciding(pool)
     if deciding is not None:
-        return deciding.call(function, args, kwargs)
+        return deciding.call(function, args, kwargs, **options)
     from hypern._async import desk  # Only programs that use asyncio come here.
 
-    return desk().call(cast("_core.Pool", pool), function, args, kwargs)
+    return desk().call(cast("_core.Pool", pool), function, args, kwargs, **options)
 
 
 def _deciding(pool: Pool) -> _auto.AutoPool | InPlacePool | None:
@@ -361,7 +374,7 @@ class _Lifetime:
     def add(self, pool: _core.Pool) -> None:
         """Keep a pool in sight until its workers have ended; refuse it where the interpreter exits by now."""
         with self.lock:
-            self._pools = {other for other in self._pools if other.is_open() or other.live()}
+            self._pools = {other for other in self._pools if other.is_open() or other.live() or other.has_left()}
             self._pools.add(pool)
             ended = self._ended
         if ended:
@@ -386,11 +399,21 @@ class _Lifetime:
             for pool in pools:
                 pool.close(True)
                 pool.interrupt()
-            ended = [pool.wait_ended(GRACE) for pool in pools]
+            ended = [pool.wait_ended(GRACE) and pool.wait_for_left(GRACE) for pool in pools]
             if not all(ended):
                 # A task that cannot be stopped would be torn down with the interpreter around it, which crashes.
                 _flush_and_exit(130)
             raise
+        self._part_from_what_is_left(pools)
+
+    def _part_from_what_is_left(self, pools: list[_core.Pool]) -> None:
+        """End the process where a worker is left in a task that did not stop; what else would follow is done here."""
+        deadline = time.monotonic() + GRACE
+        if all(pool.wait_for_left(max(0.0, deadline - time.monotonic())) for pool in pools):
+            return
+        _log.critical("hypern: a task that did not stop when its time was over still runs; the process ends without it")
+        atexit._run_exitfuncs()
+        _flush_and_exit(1)
 
     def _start_afresh(self) -> None:
         """In a forked child: forget threads that do not exist here; pools are opened anew when they are used."""

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
     from hypern import _core
 
+    #: Those that are asked, and their processes.
+    Workers = dict[_core.Worker, int | None]
+
 #: How long workers elsewhere may take to tell where they are, in seconds.
 PATIENCE = 1.0
 #: How long a process may take to write one more line: what it has written is looked at so often, in seconds.
 PERIOD = 0.01
 
-#: A line that faulthandler writes.
+#: What faulthandler writes first, and then for each call.
+_BEGIN = "Stack (most recent call first):\n"
 _LINE = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 _PACKAGE = str(Path(__file__).parent)
 
@@ -40,19 +44,23 @@ def tell(prefix: str, backend: str, pool: _core.Pool) -> Iterator[str]:
     """Give the lines that tell what each worker of a pool does; ``prefix`` stands before its number in its name."""
     workers = pool.workers()
     # Those that run something and are not in a callback, which runs in this interpreter.
-    busy = [index for index, (frame, _, job) in enumerate(workers) if job is not None and frame is None]
+    busy = [worker for worker, _, _, frame, _, job in workers if job is not None and frame is None]
     ask = _ask_processes if backend == "processes" else _ask_interpreters
-    elsewhere = ask(pool, {index: workers[index][1] for index in busy}) if backend != "threads" and busy else {}
-    for index, (frame, pid, job) in enumerate(workers):
+    pids = {worker: pid for worker, _, _, _, pid, _ in workers}
+    elsewhere = ask(pool, {worker: pids[worker] for worker in busy}) if backend != "threads" and busy else {}
+    for worker, index, left, frame, pid, job in sorted(workers, key=lambda seen: seen[1]):
+        if job is None and left:
+            continue  # It has ended.
         place = backend if pid is None else f"{backend}, process {pid}"
-        yield f"{prefix}-{index} ({place}): {_told(job)}"
+        behind = "left behind in a task that did not stop; " if left else ""
+        yield f"{prefix}-{index} ({place}): {behind}{_told(job)}"
         if job is None:
             continue
         if frame is not None:
             stack = traceback.StackSummary.extract(traceback.walk_stack(frame))
             stack.reverse()
-        elif backend == "threads" or elsewhere.get(index):
-            stack = traceback.StackSummary.from_list(elsewhere.get(index, []))
+        elif backend == "threads" or elsewhere.get(worker):
+            stack = traceback.StackSummary.from_list(elsewhere.get(worker, []))
         else:
             yield f"  its stack cannot be seen: {_UNSEEN[backend]}"
             continue
@@ -90,31 +98,32 @@ def _is_bootstrap(stack: traceback.StackSummary) -> bool:
     return stack[0].filename == "<string>" and len(stack) > 1 and stack[1].filename == _child.__file__
 
 
-def _ask_interpreters(pool: _core.Pool, workers: dict[int, int | None]) -> dict[int, list[Any]]:
+def _ask_interpreters(pool: _core.Pool, workers: Workers) -> dict[_core.Worker, list[Any]]:
     answers = dict(zip(workers, pool.ask(list(workers), PATIENCE), strict=True))
     stacks = {}
-    for index, answer in answers.items():
+    for worker, answer in answers.items():
         lines = [line.split("\0") for line in (answer or b"").decode().split("\n") if line]
-        stacks[index] = [(file, int(line) if line != "None" else None, name, None) for file, line, name in lines]
+        stacks[worker] = [(file, int(line) if line != "None" else None, name, None) for file, line, name in lines]
     return stacks
 
 
-def _ask_processes(pool: _core.Pool, workers: dict[int, int | None]) -> dict[int, list[Any]]:
-    files = {index: file for index, pid in workers.items() if (file := _file_of(pid)) is not None}
-    begun = {index: len(_read(file)) for index, file in files.items()}
+def _ask_processes(pool: _core.Pool, workers: Workers) -> dict[_core.Worker, list[Any]]:
+    files = {worker: file for worker, pid in workers.items() if (file := _file_of(pid)) is not None}
+    begun = {worker: len(_read(file)) for worker, file in files.items()}
     pool.ask(list(files), PATIENCE)
     deadline = time.monotonic() + PATIENCE
-    stacks: dict[int, list[Any]] = {}
-    before: dict[int, bytes] = {}
+    stacks: dict[_core.Worker, list[Any]] = {}
+    before: dict[_core.Worker, bytes] = {}
     # Nothing tells that one has written all: it has when it wrote nothing more for a while.
     while files.keys() - stacks.keys() and time.monotonic() < deadline:
         time.sleep(PERIOD)
-        for index in files.keys() - stacks.keys():
-            text = _read(files[index])[begun[index] :]
-            if text and text == before.get(index):
-                found = _LINE.findall(text.decode(errors="replace"))
-                stacks[index] = [(file, int(line), name, None) for file, line, name in reversed(found)]
-            before[index] = text
+        for worker in files.keys() - stacks.keys():
+            text = _read(files[worker])[begun[worker] :]
+            if text and text == before.get(worker):
+                # Others may have asked meanwhile, or a terminal may have another size.
+                last = text.decode(errors="replace").rpartition(_BEGIN)[2]
+                stacks[worker] = [(file, int(line), name, None) for file, line, name in reversed(_LINE.findall(last))]
+            before[worker] = text
     return stacks
 
 

@@ -172,8 +172,8 @@ class Stream:
         for place, told in failures.items():
             if not self._catches:
                 place = min(failures)  # noqa: PLW2901 - what comes after the first one is not given out.
-                return [*values[:place], _Raise(_opened(failures[place]))]
-            values[place] = _opened(told)
+                return [*values[:place], _Raise(opened(failures[place]))]
+            values[place] = opened(told)
         return values
 
 
@@ -182,7 +182,7 @@ def _fails(results: Sequence[Any]) -> bool:
     return bool(results) and type(results[-1]) is _Raise
 
 
-def _opened(told: BaseException | bytes) -> BaseException:
+def opened(told: BaseException | bytes) -> BaseException:
     """Return what the caller sees of a failure that was caught in a chunk."""
     if isinstance(told, bytes):
         from hypern._raised import decode_error  # Loaded by the first failure.

@@ -12,6 +12,7 @@ from _operator import is_
 from hypern import _guest, _kind, _value_types, _wire
 from hypern._chunk import run_chunk
 from hypern._reached import Reached
+from hypern._stop import StopTask, nothing
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class UnnoticedGuest(_guest.Guest):
 
     def run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> _guest.Reply:
         del buffers  # Nothing travels beside the payload.
+        self.stopped = False
         try:
             return self._run_watched(kind, number, payload)
         except BaseException as error:  # Of what is around the call.
@@ -66,12 +68,22 @@ class UnnoticedGuest(_guest.Guest):
         failures: dict[int, Any] = {}
         word = ""
         try:
-            if kind in _kind.CAUGHT:
-                result, failures = run_chunk(kind, function, data)
-            elif kind != _kind.CALL:
-                result = run_chunk(kind, function, data)
-            else:
-                result = function(*args, **kwargs) if kwargs else function(*args)
+            try:
+                self.running = True
+                if self.stopped:
+                    raise StopTask
+                if kind in _kind.CAUGHT:
+                    result, failures = run_chunk(kind, function, data)
+                elif kind != _kind.CALL:
+                    result = run_chunk(kind, function, data)
+                else:
+                    result = function(*args, **kwargs) if kwargs else function(*args)
+            finally:  # As in Guest.run.
+                self.running = False
+                try:  # noqa: SIM105
+                    nothing()
+                except StopTask:
+                    pass
         except BaseException as error:
             reply = _encode_error(error, travelled)
             failures[-1] = error

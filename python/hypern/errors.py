@@ -4,6 +4,8 @@
 
     RuntimeError
      ├── TaskError             a task raised; also an instance of what it raised, where the two can be combined
+     │    ├── TaskInterrupted  the task was stopped by Future.interrupt()
+     │    ├── TaskTimeout      the task ran for longer than it may (also a TimeoutError)
      │    └── TransferError    something of a task cannot cross to a worker or back (also a TypeError)
      ├── ShutdownError         the executor is shut down
      ├── QueueFull             too many tasks wait to be started (also a queue.Full)
@@ -21,7 +23,16 @@ from concurrent.futures import BrokenExecutor
 from types import MemberDescriptorType
 from typing import Any
 
-__all__ = ("BrokenPool", "QueueFull", "ShutdownError", "TaskError", "TransferError", "WorkerCrashed")
+__all__ = (
+    "BrokenPool",
+    "QueueFull",
+    "ShutdownError",
+    "TaskError",
+    "TaskInterrupted",
+    "TaskTimeout",
+    "TransferError",
+    "WorkerCrashed",
+)
 
 
 class TaskError(RuntimeError):
@@ -32,6 +43,14 @@ class TaskError(RuntimeError):
     (``SystemExit``, ``KeyboardInterrupt`` and other exceptions that are no ``Exception``; types that refuse) it is a
     plain ``TaskError`` with type name and message.
     """
+
+
+class TaskTimeout(TaskError, TimeoutError):
+    """The task ran for longer than ``executor.options(timeout=...)`` allows, and was told to stop."""
+
+
+class TaskInterrupted(TaskError):
+    """The task was told to stop by ``Future.interrupt()``."""
 
 
 class ShutdownError(RuntimeError):
@@ -103,6 +122,13 @@ def crashed(pid: int, exitcode: int | None, detail: str) -> WorkerCrashed:
         how = f"ended with exit code {exitcode}"
     message = f"worker process {pid} {how} while it ran the task"
     return WorkerCrashed(f"{message}; {detail}" if detail else message, pid, exitcode)
+
+
+def stopped(seconds: float | None) -> TaskError:
+    """Make the error for a task that was stopped: after so many seconds, or by ``Future.interrupt()``."""
+    if seconds is None:
+        return TaskInterrupted("the task was interrupted")
+    return TaskTimeout(f"the task ran for more than {seconds:g} s and was stopped")
 
 
 def _signal_name(number: int) -> str:

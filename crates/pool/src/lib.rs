@@ -6,11 +6,13 @@
 //! * [`pause`](mod@pause): how workers are made to rest between two tasks.
 //! * [`promise`](mod@promise): where one caller waits for one outcome. [`mailbox`](mod@mailbox): where one caller waits for many.
 //! * [`lifecycle`](mod@lifecycle): running, closing, ended; the threads of a pool and the wait for their end.
+//! * [`agenda`](mod@agenda): what is to be done at which time.
 //! * Counters: [`stats`]; [`histogram`](mod@histogram): how long things took.
 //!
 //! The protocols and the arguments why they lose no task and no wake-up are in `README.md` beside this file.
 #![forbid(unsafe_code)]
 
+pub mod agenda;
 pub mod histogram;
 pub mod idle;
 pub mod lifecycle;
@@ -22,6 +24,7 @@ pub mod space;
 pub mod stats;
 pub mod sync;
 
+pub use agenda::{Agenda, Entry};
 pub use histogram::Times;
 pub use lifecycle::{Alive, Lifecycle, ThreadSettings};
 pub use mailbox::Mailbox;

@@ -26,15 +26,46 @@ pub struct Lifecycle {
 
 /// Lowers the count when dropped: as a thread ends, whether its work returned or panicked.
 #[derive(Debug)]
-pub struct Alive(Arc<Lifecycle>);
+pub struct Alive {
+    /// Where it is counted; another one once it was moved. Written by [`Alive::move_to`].
+    counted: Mutex<Arc<Lifecycle>>,
+}
+
+impl Alive {
+    /// Counts it elsewhere from now on; the returned guard takes over the place in the old count.
+    pub fn move_to(&self, lifecycle: &Arc<Lifecycle>) -> Self {
+        *lifecycle.live.lock() += 1;
+        let left = std::mem::replace(&mut *self.counted.lock(), Arc::clone(lifecycle));
+        Self { counted: Mutex::new(left) }
+    }
+}
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        let mut live = self.0.live.lock();
+        let counted = self.counted.lock();
+        let mut live = counted.live.lock();
         *live -= 1;
         if *live == 0 {
-            self.0.ended.notify_all();
+            counted.ended.notify_all();
         }
+    }
+}
+
+impl ThreadSettings {
+    /// Starts a thread that takes the place of worker `index`, counted by `alive`.
+    ///
+    /// # Errors
+    /// What the operating system says when it refuses a thread; nothing is left counted then.
+    pub fn spawn(&self, index: usize, alive: Alive, work: impl FnOnce(&Arc<Alive>) + Send + 'static) -> io::Result<()> {
+        std::thread::Builder::new()
+            .name(format!("{}-{index}", self.name_prefix))
+            .stack_size(self.stack_size)
+            .spawn(move || {
+                // Declared first, dropped last: everything the work owns is gone when the count falls.
+                let alive = Arc::new(alive);
+                work(&alive);
+            })
+            .map(drop)
     }
 }
 
@@ -52,24 +83,15 @@ impl Lifecycle {
         self: &Arc<Self>,
         settings: &ThreadSettings,
         index: usize,
-        work: impl FnOnce() + Send + 'static,
+        work: impl FnOnce(&Arc<Alive>) + Send + 'static,
     ) -> io::Result<()> {
-        let alive = self.count();
-        std::thread::Builder::new()
-            .name(format!("{}-{index}", settings.name_prefix))
-            .stack_size(settings.stack_size)
-            .spawn(move || {
-                // Declared first, dropped last: everything the work owns is gone when the count falls.
-                let _alive = alive;
-                work();
-            })
-            .map(drop)
+        settings.spawn(index, self.count(), work)
     }
 
     /// Counts one more, until the returned guard is dropped.
     pub fn count(self: &Arc<Self>) -> Alive {
         *self.live.lock() += 1;
-        Alive(Arc::clone(self))
+        Alive { counted: Mutex::new(Arc::clone(self)) }
     }
 
     /// Tells how many threads live.

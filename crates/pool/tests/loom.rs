@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hypern_pool::sync::{AtomicUsize, Ordering};
-use hypern_pool::{Limit, Mailbox, Next, Promise, PushError, Queue, Space};
+use hypern_pool::{Agenda, Limit, Mailbox, Next, Promise, PushError, Queue, Space};
 use loom::thread;
 
 fn space(capacity: usize) -> Option<Arc<Space>> {
@@ -306,5 +306,21 @@ fn a_worker_that_was_searching_or_asleep_rests_and_then_takes_what_was_pushed_me
         queue.push(7, Limit::Heeded).expect("open");
         queue.resume();
         assert_eq!(worker.join().expect("no panic"), Some(7));
+    });
+}
+
+#[test]
+fn a_keeper_that_waits_for_something_later_is_woken_by_what_is_due_before() {
+    check(|| {
+        let agenda = Arc::new(Agenda::default());
+        let now = std::time::Instant::now();
+        let later = agenda.add(now + Duration::from_secs(3600), 2);
+        let keeper = thread::spawn({
+            let agenda = Arc::clone(&agenda);
+            move || agenda.next()
+        });
+        agenda.add(now, 1);
+        assert_eq!(keeper.join().expect("no panic"), 1);
+        assert_eq!(agenda.remove(later), Some(2));
     });
 }

@@ -1,7 +1,6 @@
 //! Many calls of one caller: chunks go out, outcomes come back in any order, the caller drives.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +12,8 @@ use pyo3::prelude::*;
 use crate::backend;
 use crate::core::Core;
 use crate::face::Face;
+use crate::leash::{self, Leash};
 use crate::lineage;
-use crate::outcome::Outcome;
 use crate::pool::{Pool, prepare_chunk, push};
 use crate::task::{Inbox, Letter, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
@@ -31,6 +30,8 @@ pub(crate) struct Batch {
     function: Py<PyAny>,
     /// The function in the form that is sent once, on isolated backends.
     shipped: Option<Shipment>,
+    /// How long each chunk may run.
+    limit: Option<Duration>,
     /// Chunks handed out and not known to be done, oldest first, by this batch and those beside it. Written by the caller
     /// alone.
     open: Arc<Mutex<VecDeque<Open>>>,
@@ -69,8 +70,9 @@ impl Batch {
         kind: Kind,
         function: Py<PyAny>,
         inbox: Inbox,
+        limit: Option<Duration>,
     ) -> PyResult<Self> {
-        Self::with_inbox(py, core, kind, function, Arc::new(inbox), Arc::default())
+        Self::with_inbox(py, core, kind, function, limit, Arc::new(inbox), Arc::default())
     }
 
     fn with_inbox(
@@ -78,6 +80,7 @@ impl Batch {
         core: &Arc<Core>,
         kind: Kind,
         function: Py<PyAny>,
+        limit: Option<Duration>,
         inbox: Arc<Inbox>,
         open: Arc<Mutex<VecDeque<Open>>>,
     ) -> PyResult<Self> {
@@ -87,7 +90,7 @@ impl Batch {
             }
             false => None,
         };
-        Ok(Self { core: Arc::clone(core), inbox, kind, function, shipped, open })
+        Ok(Self { core: Arc::clone(core), inbox, kind, function, shipped, limit, open })
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, VecDeque<Open>> {
@@ -104,15 +107,18 @@ impl Batch {
                 open.remove(index)?
             };
             let Some(task) = oldest.claim() else { continue };
-            return Some(self.run_here(py, oldest.index, &task.work, task.made.elapsed()));
+            return Some(self.run_here(py, oldest.index, &task.work, task.leash.as_ref(), task.made.elapsed()));
         }
     }
 
-    fn run_here(&self, py: Python<'_>, index: usize, work: &Work, queued: Duration) -> Letter {
+    fn leash(&self) -> Option<Leash> {
+        self.limit.map(|limit| Leash::new(Some(limit)))
+    }
+
+    fn run_here(&self, py: Python<'_>, index: usize, work: &Work, leash: Option<&Leash>, queued: Duration) -> Letter {
         let _lineage = lineage::enter(self.core.id, lineage::current());
         let running = self.core.stats.start(queued);
-        let outcome = catch_unwind(AssertUnwindSafe(|| backend::run_here(py, work)))
-            .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
+        let (_, outcome) = backend::run_here(py, &self.core, leash, None, None, work);
         let seconds = running.end(outcome.is_failure()).as_secs_f64();
         Letter { index, outcome, seconds, spent: None, core: None }
     }
@@ -126,6 +132,7 @@ impl Batch {
         if self.core.is_current()
             && let Some(letter) = self.help(py)
         {
+            leash::check(py)?;
             return Ok(vec![letter]);
         }
         wait_detached(py, |period| {
@@ -148,11 +155,11 @@ impl Batch {
         let work = prepare_chunk(py, &self.core, self.kind, &self.function, self.shipped.as_ref(), &items, helping)?;
         if helping && self.core.backend.is_isolated() {
             // A callback of a future, on the thread of a worker: there may be no other, and a guest cannot call back.
-            self.inbox.put(self.run_here(py, index, &work, Duration::ZERO));
-            return Ok(true);
+            self.inbox.put(self.run_here(py, index, &work, self.leash().as_ref(), Duration::ZERO));
+            return leash::check(py).map(|()| true);
         }
         let reply = Reply::Batch(Arc::clone(&self.inbox), index);
-        let task = Task::new(work, reply);
+        let task = Task::new(work, reply, self.leash());
         let limit = if helping || again { Limit::Passed } else { Limit::Heeded };
         let pushed = match &self.inbox.bell {
             None => push(py, &self.core, task, limit, None)?,
@@ -172,8 +179,8 @@ impl Batch {
             }
             Err(PushError::Closed(task)) if helping => {
                 // The pool was shut down while it finishes the task that makes this call: that includes the call.
-                self.inbox.put(self.run_here(py, index, &task.work, Duration::ZERO));
-                Ok(true)
+                self.inbox.put(self.run_here(py, index, &task.work, task.leash.as_ref(), Duration::ZERO));
+                leash::check(py).map(|()| true)
             }
             // Without a deadline nothing is refused for want of space.
             Err(_) => Err(self.core.refusal(py)),
@@ -217,6 +224,7 @@ impl Batch {
     /// Makes a batch that hands chunks to another pool; this one waits for them with its own.
     fn beside(&self, py: Python<'_>, pool: &Pool) -> PyResult<Self> {
         let function = self.function.clone_ref(py);
-        Self::with_inbox(py, pool.core(), self.kind, function, Arc::clone(&self.inbox), Arc::clone(&self.open))
+        let limit = self.limit;
+        Self::with_inbox(py, pool.core(), self.kind, function, limit, Arc::clone(&self.inbox), Arc::clone(&self.open))
     }
 }

@@ -1,7 +1,7 @@
 //! One pool: its queue, its threads, its backend, and what its workers share.
 #![expect(clippy::disallowed_types, reason = "`broken` belongs to one pool, and a forked child makes its own pools")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::buffer::GivenBack;
 use crate::face::{Face, raised_by};
 use crate::fork::{self, Inherited};
 use crate::interrupt::Reach;
+use crate::keeper::{self, Keeper};
 use crate::lineage::{self, Part};
 use crate::outcome::{Outcome, start_future};
 use crate::sight::Sight;
@@ -31,6 +32,11 @@ pub(crate) struct Core {
     /// How long a call waits while the queue is full; `None`: as long as it takes.
     pub(crate) patience: Option<Duration>,
     pub(crate) lifecycle: Arc<Lifecycle>,
+    /// Counts threads that settle futures of tasks that were stopped.
+    pub(crate) settling: Arc<Lifecycle>,
+    /// Counts threads that nobody waits for but the exit of the program: workers that were left in a task that does not stop,
+    /// and those that raise something in a task.
+    pub(crate) left: Arc<Lifecycle>,
     /// Counts the interpreters of the pool.
     pub(crate) interpreters: Arc<Lifecycle>,
     /// What interpreters were lent and have let go of last; dropped by whoever comes by in the main interpreter.
@@ -44,7 +50,11 @@ pub(crate) struct Core {
     /// Why the pool accepts nothing, where nobody asked it to stop. Set once, by the first worker that fails.
     pub(crate) broken: OnceLock<String>,
     /// One for each worker.
-    pub(crate) seats: Vec<Seat>,
+    pub(crate) seats: Vec<Arc<Seat>>,
+    /// Of workers that have replaced others, with the index of those. Written by the keeper.
+    pub(crate) stand_ins: Mutex<Vec<(usize, Arc<Seat>)>>,
+    /// Watches the deadlines of all pools.
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 /// The pools of interpreters, for forks. Locked under [`fork::hold_off`], so that no child inherits it locked.
@@ -71,9 +81,13 @@ pub(crate) struct Seat {
     pub(crate) reach: Arc<Reach>,
     pub(crate) sight: Sight,
     pub(crate) inherited: Inherited,
+    /// Whether the worker is left in a task that does not stop, and another one goes on. Written by the keeper, under the lock of
+    /// the leash of that task; read by the worker after the task has ended, and by those who look at the pool.
+    pub(crate) left: AtomicBool,
 }
 
 impl Core {
+    /// Makes what a pool shares. Waits for forks, detached.
     pub(crate) fn new(
         backend: Backend,
         face: Face,
@@ -96,6 +110,8 @@ impl Core {
             queue,
             patience,
             lifecycle: Arc::new(Lifecycle::new()),
+            settling: Arc::new(Lifecycle::new()),
+            left: Arc::new(Lifecycle::new()),
             interpreters: Arc::new(Lifecycle::new()),
             given_back: Arc::new(Mailbox::new()),
             threads,
@@ -104,8 +120,16 @@ impl Core {
             backend,
             face,
             broken: OnceLock::new(),
-            seats: (0..workers).map(|_| Seat::default()).collect(),
+            seats: (0..workers).map(|_| Arc::default()).collect(),
+            stand_ins: Mutex::default(),
+            keeper: keeper::keeper(),
         }
+    }
+
+    /// The seats of all workers, each with its index: also of those that are left, and of those in their place.
+    pub(crate) fn all_seats(&self) -> Vec<(usize, Arc<Seat>)> {
+        let stand_ins = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
+        self.seats.iter().cloned().enumerate().chain(stand_ins.iter().cloned()).collect()
     }
 
     /// Whether interpreters of the pool rest for a fork of this thread.

@@ -17,6 +17,12 @@ pub(crate) struct Face {
     pub(crate) full: Py<PyAny>,
     /// `crashed(pid, status, detail) -> exception`: for a task whose worker process died.
     pub(crate) crashed: Py<PyAny>,
+    /// `stopped(seconds | None) -> exception`: for a task that has run for so long, or was interrupted.
+    pub(crate) stopped: Py<PyAny>,
+    /// The class of what is raised inside a task that is to stop.
+    pub(crate) stop: Py<PyAny>,
+    /// `nothing()`: a Python function that does nothing.
+    pub(crate) nothing: Py<PyAny>,
     /// `ship(function) -> Shipment | None`: isolated backends only.
     pub(crate) ship: Py<PyAny>,
     /// `run_chunk(kind, function, items) -> list`: the calls of one chunk of a batch, in the main interpreter.
@@ -48,6 +54,9 @@ impl<'py> FromPyObject<'_, 'py> for Face {
             refused: get("refused")?,
             full: get("full")?,
             crashed: get("crashed")?,
+            stopped: get("stopped")?,
+            stop: get("stop")?,
+            nothing: get("nothing")?,
             ship: get("ship")?,
             run_chunk: get("run_chunk")?,
             encode: get("encode")?,

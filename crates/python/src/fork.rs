@@ -13,6 +13,8 @@ use pyo3::prelude::*;
 
 use crate::core::{Core, with_interpreters};
 use crate::interpreter;
+use crate::keeper;
+use crate::leash;
 
 /// How many forks lie between the first process and this one. Written by the only thread of a fresh child.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -89,6 +91,8 @@ pub(crate) fn after_fork_in_child() {
     // Pools of the parent are not even dropped.
     std::mem::forget(forking);
     interpreter::forget_all();
+    keeper::forget();
+    leash::forget();
 }
 
 /// Tells whether this thread is about to fork.

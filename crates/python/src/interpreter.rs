@@ -20,7 +20,7 @@ use pyo3::ffi;
 use crate::buffer::GivenBack;
 use crate::fork;
 use crate::home::{Attached, Home};
-use crate::interrupt::{Reach, Target};
+use crate::interrupt::{Inside, Reach, Target};
 use crate::known::Known;
 use crate::lent::LentType;
 use crate::plain;
@@ -83,9 +83,9 @@ pub(crate) fn make(recipe: &Recipe, home: Home, counter: &Arc<Lifecycle>, reach:
         begin(recipe, &attached)
     };
     match begun {
-        Ok((guest, thread)) => {
+        Ok(guest) => {
             let live = Live { state, guest, known: Known::default(), reach: Arc::clone(reach), _counted: counted };
-            live.reach.set(Some(live.target(thread)));
+            live.reach.set(Some(live.target()));
             OWN.set(Some(live));
             Ok(())
         }
@@ -189,14 +189,21 @@ struct Guest {
     take: *mut ffi::PyObject,
     /// `leave()`: called before the end.
     leave: *mut ffi::PyObject,
+    /// The identifier of this thread.
+    thread: c_long,
+    /// The guest itself, and the class of what is raised in it where its task is to stop.
+    object: *mut ffi::PyObject,
+    stop: *mut ffi::PyObject,
     lent: LentType,
 }
 
 impl Live {
-    fn target(&self, thread: c_long) -> Target {
+    fn target(&self) -> Target {
         // SAFETY: the state must live, which holds until `drop` has ended it.
-        let interpreter = unsafe { ffi::PyThreadState_GetInterpreter(self.state) };
-        Target::Interpreter { interpreter: interpreter as usize, state: self.state as usize, thread }
+        let interpreter = unsafe { ffi::PyThreadState_GetInterpreter(self.state) } as usize;
+        let Guest { thread, object, stop, .. } = self.guest;
+        let (state, guest, stop) = (self.state as usize, object as usize, stop as usize);
+        Target::Interpreter(Inside { interpreter, state, thread, guest, stop })
     }
 
     fn exchange(&mut self, task: &Encoded, given_back: &Arc<GivenBack>) -> Result<Frame, String> {
@@ -287,12 +294,12 @@ fn end_state(state: *mut ffi::PyThreadState) {
     }
 }
 
-/// Loads the guest and lets it take over what the pool says; returns it and the identifier of this thread.
-fn begin(recipe: &Recipe, attached: &Attached) -> Result<(Guest, c_long), Failure> {
+/// Loads the guest and lets it take over what the pool says.
+fn begin(recipe: &Recipe, attached: &Attached) -> Result<Guest, Failure> {
     let own = |returned| Owned::new(attached, returned).map_err(Failure::Told);
     // SAFETY: the thread must be attached, which `attached` says; arguments are live objects of this interpreter or C
     // strings. The path is borrowed from `sys`, which keeps it meanwhile. What the function returns is `bytes` or a tuple of
-    // two callables and a number, by its definition.
+    // two callables, a number and two more objects, by its definition.
     unsafe {
         let path = ffi::PySys_GetObject(c"path".as_ptr());
         let folder = own(ffi::PyUnicode_DecodeFSDefault(recipe.folder.as_ptr()))?;
@@ -312,7 +319,9 @@ fn begin(recipe: &Recipe, attached: &Attached) -> Result<(Guest, c_long), Failur
         let lent = LentType::new().ok_or_else(|| Failure::Told(told(attached)))?;
         let take = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun.0, 0));
         let leave = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun.0, 1));
-        Ok((Guest { take, leave, lent }, thread))
+        let object = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun.0, 3));
+        let stop = ffi::Py_NewRef(ffi::PyTuple_GetItem(begun.0, 4));
+        Ok(Guest { take, leave, thread, object, stop, lent })
     }
 }
 
@@ -370,6 +379,8 @@ impl Guest {
             ffi::PyErr_Clear();
             ffi::Py_DECREF(self.leave);
             ffi::Py_DECREF(self.take);
+            ffi::Py_DECREF(self.object);
+            ffi::Py_DECREF(self.stop);
             self.lent.release();
         }
     }

@@ -13,6 +13,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::leash::Leash;
 use crate::pool::{Pool, Ticket, prepare_call};
 use crate::task::{Inbox, Reply, Task};
 
@@ -118,6 +119,7 @@ impl Letterbox {
     /// Hands the call of that number to a worker; None where the queue is full: the bell rings when it may have space.
     ///
     /// `alone` tells that the loop awaits no other call: it may look for the outcome itself then.
+    #[pyo3(signature = (pool, number, function, args, kwargs, alone, leash=None))]
     #[expect(clippy::too_many_arguments, reason = "one call with its place")]
     fn push(
         &self,
@@ -128,15 +130,16 @@ impl Letterbox {
         args: Py<PyTuple>,
         kwargs: Option<Py<PyDict>>,
         alone: bool,
+        leash: Option<Leash>,
     ) -> PyResult<Option<Ticket>> {
         let core = pool.core();
         let work = prepare_call(py, core, function, args, kwargs, alone)?;
-        let task = Task::new(work, Reply::Call(Arc::clone(&self.inbox), number, Arc::clone(core)));
+        let task = Task::new(work, Reply::Call(Arc::clone(&self.inbox), number, Arc::clone(core)), leash.clone());
         // A loop inside a task of the pool: no worker may be free until that has ended.
         let helping = core.is_current();
         match core.queue.push(task, if helping { Limit::Passed } else { Limit::Heeded }) {
             Ok(ticket) => {
-                let ticket = Ticket::new(core, ticket);
+                let ticket = Ticket::new(core, ticket, leash);
                 if helping {
                     ticket.assist(py)?;
                 }

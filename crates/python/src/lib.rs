@@ -23,7 +23,9 @@ mod home;
 #[cfg_attr(not(own_gil), path = "no_interpreter.rs")]
 mod interpreter;
 mod interrupt;
+mod keeper;
 mod known;
+mod leash;
 #[cfg(own_gil)]
 mod lent;
 mod letterbox;
@@ -52,9 +54,11 @@ mod _core {
     #[pymodule_export]
     use crate::gil::needs_gil;
     #[pymodule_export]
+    use crate::leash::Leash;
+    #[pymodule_export]
     use crate::letterbox::Letterbox;
     #[pymodule_export]
-    use crate::pool::{Pool, Ticket, cpu_limit, end_interpreters};
+    use crate::pool::{Pool, Ticket, Worker, cpu_limit, end_interpreters};
     #[pymodule_export]
     use crate::task::Shipment;
 

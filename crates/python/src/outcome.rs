@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::buffer::Buffer;
 use crate::face::{Face, raised_by};
+use crate::leash::Why;
 use crate::task::{Inbox, Letter, Reply, Spent};
 
 /// Payloads over this many bytes are lent to the decoder; smaller ones are cheaper to copy.
@@ -28,6 +29,8 @@ pub(crate) enum Outcome {
     Reply(Frame),
     /// The worker process died: its identifier, its exit code or minus its signal, what more is known.
     Crashed { pid: u32, status: Option<i32>, detail: String },
+    /// The task was stopped.
+    Stopped(Why),
     /// The pool ended before the task started; the reason where that was not asked for.
     Refused(Option<String>),
 }
@@ -78,6 +81,13 @@ impl Outcome {
             }
             Self::Crashed { pid, status, detail } => {
                 Opened::PoolError(raised_by(py, face.crashed.call1(py, (pid, status, detail))))
+            }
+            Self::Stopped(why) => {
+                let seconds = match why {
+                    Why::Deadline(limit) => Some(limit.as_secs_f64()),
+                    Why::Interrupted => None,
+                };
+                Opened::PoolError(raised_by(py, face.stopped.call1(py, (seconds,))))
             }
             Self::Refused(reason) => Opened::PoolError(face.refusal(py, reason.as_deref())),
         }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hypern_pool::{Limit, Numbers, Promise, PushError, Queue, Space, ThreadSettings, Times};
@@ -19,9 +20,10 @@ use crate::core::{Core, Seat, list_with_interpreters, with_interpreters};
 use crate::face::Face;
 use crate::fork::{self, LetGo};
 use crate::interpreter;
+use crate::leash::{self, Leash};
 use crate::letterbox::Letterbox;
 use crate::lineage::{self, Mark};
-use crate::outcome::{Outcome, start_future};
+use crate::outcome::start_future;
 use crate::sight;
 use crate::task::{Call, Encoded, Inbox, Reply, Shipment, Task, Work};
 use crate::waiting::wait_detached;
@@ -39,6 +41,8 @@ pub(crate) struct Ticket {
     ticket: hypern_pool::Ticket<Task>,
     /// The task of the same pool that submitted this one.
     owner: Option<Arc<Mark>>,
+    /// Of a task that can be interrupted.
+    leash: Option<Leash>,
 }
 
 /// The number of CPUs that this process may use: its affinity and its cgroup's quota, at least 1.
@@ -105,15 +109,18 @@ impl Pool {
         };
         // More seconds than a Duration holds are as long as it takes.
         let patience = full_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let core = Arc::new(Core::new(backend, face, Queue::new(space), patience, threads, workers, first));
         // Made by a handler before a fork, perhaps.
         let _let_go = LetGo::new(py);
+        let core =
+            py.detach(|| Arc::new(Core::new(backend, face, Queue::new(space), patience, threads, workers, first)));
         if core.backend.has_interpreters() {
             py.detach(|| list_with_interpreters(&core));
         }
         for index in 0..workers {
             let shared = Arc::clone(&core);
-            if let Err(error) = core.lifecycle.spawn(&core.threads, index, move || backend::work(&shared, index)) {
+            if let Err(error) =
+                core.lifecycle.spawn(&core.threads, index, move |alive| backend::work(&shared, index, alive))
+            {
                 // No half-built pool: those that were started find the queue closed and end.
                 core.queue.close();
                 py.detach(|| core.lifecycle.wait_ended(None));
@@ -133,23 +140,32 @@ impl Pool {
         Ok(Self(core))
     }
 
+    /// Makes what holds a task that may run for `timeout` seconds, or be stopped otherwise.
+    #[pyo3(signature = (timeout=None))]
+    #[expect(clippy::unused_self, reason = "the package asks a pool, of which it has other kinds, too")]
+    fn leash(&self, timeout: Option<f64>) -> Leash {
+        Leash::new(limit(timeout))
+    }
+
     /// Runs one call on a worker and waits for it; in place where the current thread works for this pool.
+    #[pyo3(signature = (function, args, kwargs, leash=None))]
     fn run(
         &self,
         py: Python<'_>,
         function: Py<PyAny>,
         args: Py<PyTuple>,
         kwargs: Option<Py<PyDict>>,
+        leash: Option<Leash>,
     ) -> PyResult<Py<PyAny>> {
         let core = &self.0;
         if core.is_current() {
-            return in_place(py, core, function, args, kwargs);
+            return in_place(py, core, function, args, kwargs, leash.as_ref());
         }
         let deadline = core.deadline();
         let given = deadline.map(|_| Given::new(py, &function, &args, kwargs.as_ref()));
         let work = prepare_call(py, core, function, args, kwargs, true)?;
         let promise = Arc::new(Promise::new());
-        let task = Task::new(work, Reply::Promise(Arc::clone(&promise)));
+        let task = Task::new(work, Reply::Promise(Arc::clone(&promise)), leash);
         let look = core.backend.look();
         let mut unsent = Some(task);
         let mut ticket = None;
@@ -184,6 +200,7 @@ impl Pool {
     /// Hands one call to a worker, which settles `future`; waits while the queue is full, as long as the pool is patient.
     ///
     /// Returns a ticket for those who wait for the future; None where it is settled already.
+    #[pyo3(signature = (future, function, args, kwargs, leash=None))]
     fn submit(
         &self,
         py: Python<'_>,
@@ -191,15 +208,13 @@ impl Pool {
         function: Py<PyAny>,
         args: Py<PyTuple>,
         kwargs: Option<Py<PyDict>>,
+        leash: Option<Leash>,
     ) -> PyResult<Option<Ticket>> {
         let core = &self.0;
+        let leash = leash.unwrap_or_else(|| Leash::new(None));
         if core.rests_for_this_thread() {
-            let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
             if start_future(py, &future) {
-                let running = core.stats.start(Duration::ZERO);
-                let outcome = run_here(py, &Work::Call(call));
-                let ran = running.end(outcome.is_failure());
-                drop(Reply::Future(future).settle(outcome, ran, None, &core.face));
+                self.settle_here(py, future, function, args, kwargs, leash)?;
             }
             return Ok(None);
         }
@@ -213,17 +228,38 @@ impl Pool {
             }
             Err(error) => return Err(error),
         };
-        let task = Task::new(work, Reply::Future(future));
+        let task = Task::new(work, Reply::Future(future), Some(leash.clone()));
         match push(py, core, task, if lineage::contains(core.id) { Limit::Passed } else { Limit::Heeded }, deadline)? {
-            Ok(ticket) => Ok(Some(Ticket::new(core, ticket))),
+            Ok(ticket) => Ok(Some(Ticket::new(core, ticket, Some(leash)))),
             Err(refused) => Err(refusal(py, core, &refused, given)),
         }
     }
 
+    /// Runs one call on the current thread and settles `future`, which runs by now.
+    fn settle_here(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+        leash: Leash,
+    ) -> PyResult<()> {
+        let core = &self.0;
+        let call = Work::Call(Call { function, args, kwargs, context: Context::copy_current(py)? });
+        let running = core.stats.start(Duration::ZERO);
+        let (reply, outcome) = run_here(py, core, Some(&leash), None, Some(Reply::Future(future)), &call);
+        let ran = running.end(outcome.is_failure());
+        if let Some(reply) = reply {
+            drop(reply.settle(outcome, ran, None, &core.face));
+        }
+        Ok(())
+    }
+
     /// Begins a batch of chunks for `function`; `kind` is a number of `hypern_wire::Kind`. With `stops`, no chunk starts after
-    /// one that failed. Where the pool is not patient for ever, waits until there is space; the chunks wait as long as it takes.
-    /// With a letterbox, its bell rings for what is done, and for space, and nothing waits here.
-    #[pyo3(signature = (kind, function, stops=true, letterbox=None))]
+    /// one that failed; each may run for `timeout` seconds. Where the pool is not patient for ever, waits until there is space; the
+    /// chunks wait as long as it takes. With a letterbox, its bell rings for what is done, and for space, and nothing waits here.
+    #[pyo3(signature = (kind, function, stops=true, letterbox=None, timeout=None))]
     fn batch(
         &self,
         py: Python<'_>,
@@ -231,6 +267,7 @@ impl Pool {
         function: Py<PyAny>,
         stops: bool,
         letterbox: Option<&Letterbox>,
+        timeout: Option<f64>,
     ) -> PyResult<Batch> {
         let kind = Kind::from_number(kind).ok_or_else(|| PyValueError::new_err("there is no such kind of chunk"))?;
         if self.0.queue.is_closed() && !self.0.is_current() {
@@ -241,7 +278,8 @@ impl Pool {
         }
         // The calls of `run_parallel` are independent of each other, and a stream gives what comes before a failure.
         let stops = stops && matches!(kind, Kind::Each | Kind::Star);
-        Batch::new(py, &self.0, kind, function, Inbox::new(stops, letterbox.map(Letterbox::bell)))
+        let inbox = Inbox::new(stops, letterbox.map(Letterbox::bell));
+        Batch::new(py, &self.0, kind, function, inbox, limit(timeout))
     }
 
     /// How many seconds a call waits while the queue is full; `None`: as long as it takes.
@@ -278,19 +316,22 @@ impl Pool {
     /// Waits until every worker has ended, at most `timeout` seconds; tells whether they have.
     #[pyo3(signature = (timeout))]
     fn wait_ended(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let timeout = timeout
-            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
-            .filter(|timeout| *timeout < Duration::from_secs(u64::from(u32::MAX)));
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        wait_detached(py, |period| {
-            let ended = self.0.lifecycle.wait_ended(sooner(period, deadline));
-            (ended || is_over(deadline)).then_some(ended)
-        })
+        wait_for(py, timeout, |piece| self.0.lifecycle.wait_ended(piece) && self.0.settling.wait_ended(piece))
+    }
+
+    /// Waits until no worker is left in a task that does not stop, at most `timeout` seconds; tells whether none is.
+    fn wait_for_left(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        wait_for(py, Some(timeout), |piece| self.0.left.wait_ended(piece))
+    }
+
+    /// Tells whether some worker is left in a task that does not stop.
+    fn has_left(&self) -> bool {
+        self.0.left.live() > 0
     }
 
     /// Asks running tasks to give up: `SystemExit` inside threads and interpreters, SIGKILL to processes.
     fn interrupt(&self, py: Python<'_>) {
-        self.0.seats.iter().for_each(|seat| seat.reach.interrupt(py));
+        self.0.all_seats().iter().for_each(|(_, seat)| seat.reach.interrupt(py));
     }
 
     /// In a forked child: closes what the pool's threads, which do not exist here, had open.
@@ -324,29 +365,30 @@ impl Pool {
         self.0.stats.running()
     }
 
-    /// What each worker does, as `(frame, pid, job)`: its innermost frame in this interpreter, if it is there; its process, if
+    /// What each worker does, as `(worker, index, left, frame, pid, job)`: what `ask` takes; its number; whether it is left in a task
+    /// that does not stop, and another one has its number; its innermost frame in this interpreter, if it is there; its process, if
     /// it has one; and `(callable, seconds)` of what it runs, None for nothing. The callable is None where a future is done and
     /// calls back. Waits for nothing. In a forked child, none of the parent's.
     fn workers<'py>(&self, py: Python<'py>) -> PyResult<Vec<Seen<'py>>> {
         if self.0.is_inherited() {
             return Ok(Vec::new());
         }
-        let see = |seat: &Seat| Ok((seat.sight.frame(py)?, seat.reach.process(), seat.sight.job(py)));
-        self.0.seats.iter().map(see).collect()
+        let see = |(index, seat): (usize, Arc<Seat>)| {
+            let (left, job) = (seat.left.load(Ordering::Relaxed), seat.sight.job(py));
+            Ok((Worker(Arc::clone(&seat)), index, left, seat.sight.frame(py)?, seat.reach.process(), job))
+        };
+        self.0.all_seats().into_iter().map(see).collect()
     }
 
     /// Asks the workers elsewhere where they are, in an order, and returns what they have answered after at most `timeout`
-    /// seconds, by their number; see `hypern._stacks`.
-    fn ask(&self, py: Python<'_>, workers: Vec<usize>, timeout: f64) -> Vec<Option<Vec<u8>>> {
+    /// seconds; see `hypern._stacks`.
+    #[expect(clippy::unused_self, reason = "a pool is asked about its workers")]
+    fn ask(&self, py: Python<'_>, workers: Vec<PyRef<'_, Worker>>, timeout: f64) -> Vec<Option<Vec<u8>>> {
         let deadline =
             Duration::try_from_secs_f64(timeout).ok().and_then(|timeout| Instant::now().checked_add(timeout));
-        let answers: Vec<_> =
-            workers.iter().map(|&index| self.0.seats.get(index).map(|seat| sight::ask(&seat.reach))).collect();
+        let answers: Vec<_> = workers.iter().map(|worker| sight::ask(&worker.0.reach)).collect();
         py.detach(|| {
-            answers
-                .iter()
-                .map(|answer| answer.as_ref()?.wait(Duration::ZERO, sooner(None, deadline)).flatten())
-                .collect()
+            answers.iter().map(|answer| answer.wait(Duration::ZERO, sooner(None, deadline)).flatten()).collect()
         })
     }
 
@@ -358,8 +400,8 @@ impl Pool {
 
 impl Ticket {
     /// Makes one for a task that the current thread has submitted.
-    pub(crate) fn new(core: &Arc<Core>, ticket: hypern_pool::Ticket<Task>) -> Self {
-        Self { core: Arc::clone(core), ticket, owner: lineage::find(core.id) }
+    pub(crate) fn new(core: &Arc<Core>, ticket: hypern_pool::Ticket<Task>, leash: Option<Leash>) -> Self {
+        Self { core: Arc::clone(core), ticket, owner: lineage::find(core.id), leash }
     }
 }
 
@@ -380,7 +422,14 @@ impl Ticket {
         if let Some(task) = self.core.queue.claim(&self.ticket) {
             backend::run_claimed(py, &self.core, task);
         }
-        Ok(())
+        leash::check(py)
+    }
+
+    /// Stops the task where it runs; see [`Leash`].
+    fn interrupt(&self, py: Python<'_>) {
+        if let Some(leash) = &self.leash {
+            leash.interrupt(py);
+        }
     }
 
     /// Takes the task of a cancelled future out of the queue, unless a worker has it by now.
@@ -411,8 +460,12 @@ impl Ticket {
     }
 }
 
+/// One worker, as those name it who look at a pool.
+#[pyclass(module = "hypern._core", frozen)]
+pub(crate) struct Worker(Arc<Seat>);
+
 /// What can be seen of a worker.
-type Seen<'py> = (Option<Bound<'py, PyAny>>, Option<i32>, Option<(Option<Py<PyAny>>, f64)>);
+type Seen<'py> = (Worker, usize, bool, Option<Bound<'py, PyAny>>, Option<i32>, Option<(Option<Py<PyAny>>, f64)>);
 
 /// All together, and the 50th and 99th percentile.
 type Seconds = (f64, f64, f64);
@@ -577,20 +630,37 @@ fn encode(
 /// Runs a call of a thread that works for this pool on that thread itself.
 fn in_place(
     py: Python<'_>,
-    core: &Core,
+    core: &Arc<Core>,
     function: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
+    leash: Option<&Leash>,
 ) -> PyResult<Py<PyAny>> {
     if core.queue.is_closed() && core.lifecycle.live() == 0 {
         return Err(core.refusal(py));
     }
-    let call = Call { function, args, kwargs, context: Context::copy_current(py)? };
     let running = core.stats.start(Duration::ZERO);
-    let result = call.run(py);
-    running.end(result.is_err());
-    match result {
-        Ok(value) => Ok(value),
-        Err(error) => Outcome::Raised(error).into_result(py, &core.face),
-    }
+    let call = Work::Call(Call { function, args, kwargs, context: Context::copy_current(py)? });
+    let (_, outcome) = run_here(py, core, leash, None, None, &call);
+    running.end(outcome.is_failure());
+    leash::check(py)?;
+    outcome.into_result(py, &core.face)
+}
+
+/// Repeats `wait`, which is given the longest time that it may take, until it is true or `timeout` seconds are over.
+fn wait_for(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    wait: impl Fn(Option<Duration>) -> bool + Send + Sync,
+) -> PyResult<bool> {
+    let deadline = limit(timeout).and_then(|timeout| Instant::now().checked_add(timeout));
+    wait_detached(py, |period| {
+        let ended = wait(sooner(period, deadline));
+        (ended || is_over(deadline)).then_some(ended)
+    })
+}
+
+/// A time in seconds; one that is too long to come is none.
+fn limit(seconds: Option<f64>) -> Option<Duration> {
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
 }

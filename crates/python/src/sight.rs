@@ -9,8 +9,9 @@ use std::time::Instant;
 use hypern_pool::Promise;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use rustix::process::{Pid, Signal, kill_process};
 
+#[cfg(own_gil)]
+use crate::interrupt::Inside;
 use crate::interrupt::{Reach, Target};
 
 /// What a worker runs.
@@ -114,22 +115,17 @@ pub(crate) type Answer = Promise<Option<Vec<u8>>>;
 /// that is on Linux writes the answer to a file of its own, see `hypern._child`.
 pub(crate) fn ask(reach: &Arc<Reach>) -> Arc<Answer> {
     let answer = Arc::new(Answer::new());
-    let target = reach.hold();
-    match target.as_deref() {
+    match reach.target() {
         #[cfg(own_gil)]
-        Some(Some(Target::Interpreter { .. })) => {
-            drop(target);
+        Some(Target::Interpreter(_)) => {
             let (reach, place) = (Arc::clone(reach), Arc::clone(&answer));
             let asked = std::thread::Builder::new().spawn(move || place.settle(ask_interpreter(&reach)));
             if asked.is_err() {
                 answer.settle(None);
             }
         }
-        Some(Some(Target::Process(pid))) => {
-            if let Some(pid) = Pid::from_raw(*pid) {
-                // A process that does not listen passes over this signal, as it is its default.
-                let _ = kill_process(pid, Signal::URG);
-            }
+        Some(Target::Process(_)) => {
+            reach.ask_process();
             answer.settle(None);
         }
         _ => answer.settle(None),
@@ -139,8 +135,8 @@ pub(crate) fn ask(reach: &Arc<Reach>) -> Arc<Answer> {
 
 #[cfg(own_gil)]
 fn ask_interpreter(reach: &Reach) -> Option<Vec<u8>> {
-    let target = reach.hold()?;
-    let Some(Target::Interpreter { interpreter, state, .. }) = *target else { return None };
+    let (_held, target) = reach.hold()?;
+    let Some(Target::Interpreter(Inside { interpreter, state, .. })) = target else { return None };
     // SAFETY: both live while the target is held, as their owner lets go of it first; this thread has no other state.
     unsafe { crate::interpreter::stack(interpreter, state) }
 }

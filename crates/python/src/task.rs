@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::buffer::Held;
 use crate::context::Context;
 use crate::core::Core;
+use crate::leash::Leash;
 use crate::letterbox::Bell;
 use crate::lineage::{self, Lineage};
 use crate::outcome::Outcome;
@@ -188,11 +189,13 @@ pub(crate) struct Task {
     pub(crate) lineage: Lineage,
     /// When it was made, for the time that it waits.
     pub(crate) made: Instant,
+    /// What it is held by, where it may be stopped.
+    pub(crate) leash: Option<Leash>,
 }
 
 impl Task {
     /// Makes a task on behalf of the current thread.
-    pub(crate) fn new(work: Work, reply: Reply) -> Self {
-        Self { work, reply, lineage: lineage::current(), made: Instant::now() }
+    pub(crate) fn new(work: Work, reply: Reply, leash: Option<Leash>) -> Self {
+        Self { work, reply, lineage: lineage::current(), made: Instant::now(), leash }
     }
 }

@@ -7,9 +7,10 @@ use pyo3::prelude::*;
 
 use crate::fork::{self, LetGo};
 use crate::interpreter;
+use crate::leash;
 
-/// The main thread looks for signals this often while it waits, and a worker with an interpreter for forks. Others wait
-/// without end.
+/// The main thread looks for signals this often while it waits, a worker with an interpreter for forks, and one whose task
+/// may be stopped for that. Others wait without end.
 const SIGNAL_PERIOD: Duration = Duration::from_millis(50);
 
 thread_local! {
@@ -20,12 +21,12 @@ thread_local! {
 /// Repeats `step` detached until it gives something. It gets the longest time that it may wait.
 ///
 /// # Errors
-/// What a signal handler raised, `KeyboardInterrupt` for one.
+/// What a signal handler raised, `KeyboardInterrupt` for one, or `StopTask` where this waits in a task that is to stop.
 pub(crate) fn wait_detached<T: Send>(
     py: Python<'_>,
     mut step: impl FnMut(Option<Duration>) -> Option<T> + Send,
 ) -> PyResult<T> {
-    let period = (handles_signals(py)? || interpreter::is_there()).then_some(SIGNAL_PERIOD);
+    let period = (handles_signals(py)? || interpreter::is_there() || leash::is_held()).then_some(SIGNAL_PERIOD);
     let _let_go = LetGo::new(py);
     loop {
         if let Some(value) = py.detach(|| step(period)) {
@@ -37,6 +38,7 @@ pub(crate) fn wait_detached<T: Send>(
             py.detach(interpreter::end);
         }
         py.check_signals()?;
+        leash::check(py)?;
     }
 }
 

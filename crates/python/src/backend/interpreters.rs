@@ -2,15 +2,17 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::backend::Intake;
+use crate::backend::Post;
 use crate::backend::isolated::{Guest, failed_setup, serve};
-use crate::core::{Core, Seat};
+use crate::core::Core;
 use crate::home::Home;
 use crate::interpreter::{self, Failure, Recipe};
+use crate::interrupt::Reach;
 use crate::outcome::Outcome;
 use crate::task::Encoded;
 
@@ -21,22 +23,23 @@ pub(super) fn recipe(folder: &OsStr, setup: Vec<u8>) -> PyResult<Recipe> {
     Ok(Recipe { folder, setup })
 }
 
-pub(super) fn live(py: Python<'_>, core: &Core, recipe: &Recipe, seat: &Seat, intake: &Intake) {
-    Home::leave(py, |home| serve(core, home, &seat.sight, intake, || Interpreter { core, recipe, seat, home }.enter()));
+pub(super) fn live(py: Python<'_>, core: &Arc<Core>, recipe: &Recipe, post: &Arc<Post>) {
+    let reach = &post.seat.reach;
+    Home::leave(py, |home| serve(core, home, post, || Interpreter { core, recipe, reach, home }.enter()));
 }
 
 /// The guest of one worker, and what is needed to make another. The interpreter itself belongs to the thread.
 struct Interpreter<'a> {
     core: &'a Core,
     recipe: &'a Recipe,
-    seat: &'a Seat,
+    reach: &'a Arc<Reach>,
     home: Home,
 }
 
 impl Interpreter<'_> {
     /// Makes an interpreter, in which the initializer has run.
     fn enter(self) -> PyResult<Self> {
-        match interpreter::make(self.recipe, self.home, &self.core.interpreters, &self.seat.reach) {
+        match interpreter::make(self.recipe, self.home, &self.core.interpreters, self.reach) {
             Ok(()) => Ok(self),
             Err(Failure::Told(reason)) => Err(PyRuntimeError::new_err(format!("no interpreter can be made: {reason}"))),
             Err(Failure::Raised(frame)) => Err(failed_setup(self.home, frame, &self.core.face)),

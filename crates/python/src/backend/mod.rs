@@ -11,11 +11,11 @@ mod threads;
 
 use std::ffi::OsString;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hypern_pool::{Next, Queue};
+use hypern_pool::{Alive, Next, Queue};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -97,6 +97,7 @@ fn end_if_forked(py: Python<'_>, core: &Core) {
 }
 
 /// On whose behalf a thread takes tasks, which tells when it ends.
+#[derive(Clone, Debug)]
 enum Intake {
     /// For the pool: until the queue is closed and empty.
     Worker,
@@ -124,9 +125,45 @@ impl Intake {
     }
 }
 
+/// What a worker does, in a form that another thread can go on with.
+#[derive(Debug)]
+pub(crate) struct Post {
+    index: usize,
+    intake: Intake,
+    pub(crate) seat: Arc<Seat>,
+    alive: Arc<Alive>,
+}
+
+impl Post {
+    fn new(index: usize, intake: Intake, seat: Arc<Seat>, alive: &Arc<Alive>) -> Arc<Self> {
+        Arc::new(Self { index, intake, seat, alive: Arc::clone(alive) })
+    }
+
+    /// Has another thread go on; this one is in a task that does not stop, and ends when that does.
+    pub(crate) fn leave(&self, core: &Arc<Core>) {
+        // A worker whose process is gone comes back by itself.
+        if matches!(core.backend, Backend::Processes(_)) || self.seat.left.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (shared, index, intake, seat) = (Arc::clone(core), self.index, self.intake.clone(), Arc::<Seat>::default());
+        let mut stand_ins = core.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
+        stand_ins.retain(|(_, seat)| Arc::strong_count(seat) > 1);
+        stand_ins.push((index, Arc::clone(&seat)));
+        drop(stand_ins);
+        // Where the system refuses the thread, the pool has one less.
+        drop(core.threads.spawn(index, self.alive.move_to(&core.left), move |alive| {
+            live(&shared, &Post::new(index, intake, seat, alive));
+        }));
+    }
+
+    fn is_left(&self) -> bool {
+        self.seat.left.load(Ordering::Relaxed)
+    }
+}
+
 /// The whole life of worker `index`.
-pub(crate) fn work(core: &Arc<Core>, index: usize) {
-    live(core, index, &core.seats[index], &Intake::Worker);
+pub(crate) fn work(core: &Arc<Core>, index: usize, alive: &Arc<Alive>) {
+    live(core, &Post::new(index, Intake::Worker, Arc::clone(&core.seats[index]), alive));
 }
 
 /// Starts one more thread, which does what is in the queue and ends: `waiting` waits for tasks of its own pool in a way
@@ -140,22 +177,24 @@ pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Mark>) -> io::Result<()> {
     }
     let index = core.seats.len();
     let (shared, intake) = (Arc::clone(core), Intake::Assistant(Arc::clone(&waiting), core.part));
-    let spawned = core.lifecycle.spawn(&core.threads, index, move || live(&shared, index, &Seat::default(), &intake));
+    let spawned = core
+        .lifecycle
+        .spawn(&core.threads, index, move |alive| live(&shared, &Post::new(index, intake, Arc::default(), alive)));
     if spawned.is_err() {
         waiting.assisted(core.part).store(false, Ordering::SeqCst);
     }
     spawned
 }
 
-fn live(core: &Core, index: usize, seat: &Seat, intake: &Intake) {
+fn live(core: &Arc<Core>, post: &Arc<Post>) {
     let attached = Python::try_attach(|py| {
-        let _seen = seat.sight.open(py);
+        let _seen = post.seat.sight.open(py);
         core.attached.put(());
         match &core.backend {
-            Backend::Threads => threads::live(py, core, index, seat, intake),
+            Backend::Threads => threads::live(py, core, post),
             #[cfg(own_gil)]
-            Backend::Interpreters(recipe) => interpreters::live(py, core, recipe, seat, intake),
-            Backend::Processes(command) => processes::live(py, core, command, seat, intake),
+            Backend::Interpreters(recipe) => interpreters::live(py, core, recipe, post),
+            Backend::Processes(command) => processes::live(py, core, command, post),
         }
     });
     if attached.is_none() {

@@ -1,10 +1,12 @@
 //! Workers that own a child process each.
 
+use std::sync::Arc;
+
 use hypern_wire::{Frame, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::backend::Intake;
+use crate::backend::Post;
 use crate::backend::isolated::{Guest, failed_setup, serve};
 use crate::child::{Child, Command, Lost};
 use crate::core::{Core, Seat};
@@ -18,9 +20,10 @@ const STARTS: usize = 3;
 const HANDOVERS: usize = 3;
 
 /// The thread state is kept for the life of the worker, so that attaching to settle a future is cheap.
-pub(super) fn live(py: Python<'_>, core: &Core, command: &Command, seat: &Seat, intake: &Intake) {
+pub(super) fn live(py: Python<'_>, core: &Arc<Core>, command: &Command, post: &Arc<Post>) {
+    let seat = &*post.seat;
     Home::leave(py, |home| {
-        serve(core, home, &seat.sight, intake, || {
+        serve(core, home, post, || {
             enter(core, command, seat, home).map(|child| Process { core, command, seat, home, child })
         });
     });

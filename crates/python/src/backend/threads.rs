@@ -2,51 +2,52 @@
 //! attachment, detached only to wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hypern_pool::Next;
 use pyo3::prelude::*;
 
-use crate::backend::{Intake, Unsettled, end_if_forked, settle};
-use crate::core::{Core, Seat};
+use crate::backend::{Post, Unsettled, end_if_forked, settle};
+use crate::core::Core;
 use crate::effort::Effort;
-use crate::interrupt::Target;
+use crate::interrupt::{Reach, Target};
+use crate::leash::{self, Leash, Place};
 use crate::lineage;
 use crate::outcome::{Outcome, start_future};
-use crate::sight::{Job, Sight};
+use crate::sight::Job;
 use crate::task::{Reply, Task, Work};
 
 /// The interpreter's own default for how long a thread may keep others from running.
 const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 
-pub(super) fn live(py: Python<'_>, core: &Core, index: usize, seat: &Seat, intake: &Intake) {
-    if let Err(error) = enter(py, core, index, seat) {
-        leave(py, core, seat);
+pub(super) fn live(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
+    if let Err(error) = enter(py, core, post.index, &post.seat.reach) {
+        leave(py, core, &post.seat.reach);
         core.break_down(py, &error);
         return;
     }
-    serve(py, core, &seat.sight, intake);
-    leave(py, core, seat);
+    serve(py, core, post);
+    leave(py, core, &post.seat.reach);
 }
 
-fn enter(py: Python<'_>, core: &Core, index: usize, seat: &Seat) -> PyResult<()> {
-    let identifier = py.import("threading")?.call_method0("get_ident")?.extract()?;
-    seat.reach.set(Some(Target::Thread(identifier)));
+fn enter(py: Python<'_>, core: &Core, index: usize, reach: &Reach) -> PyResult<()> {
+    reach.set(Some(Target::this_thread(py)));
     core.face.enter.call1(py, (index,)).map(drop)
 }
 
 /// What a worker knows of itself.
 struct Own<'a> {
-    sight: &'a Sight,
+    post: &'a Arc<Post>,
     /// `None` where nobody wants to know.
     effort: Option<Effort>,
 }
 
-fn serve(py: Python<'_>, core: &Core, sight: &Sight, intake: &Intake) {
-    let mut own = Own { sight, effort: core.face.stayed.is_some().then(Effort::new) };
+fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
+    let mut own = Own { post, effort: core.face.stayed.is_some().then(Effort::new) };
     let mut unsettled: Option<Unsettled> = None;
     let mut attached_at = Instant::now();
-    loop {
+    while !post.is_left() {
         // With nothing more to do, the outcome is delivered after detaching: its caller finds the interpreter free.
         let task = match core.queue.try_take() {
             Some(task) => {
@@ -54,7 +55,7 @@ fn serve(py: Python<'_>, core: &Core, sight: &Sight, intake: &Intake) {
                 Next::Task(task)
             }
             None => {
-                let next = py.detach(|| intake.next(&core.queue, || drop(settle(core, unsettled.take()))));
+                let next = py.detach(|| post.intake.next(&core.queue, || drop(settle(core, unsettled.take()))));
                 attached_at = Instant::now();
                 next
             }
@@ -73,51 +74,54 @@ fn serve(py: Python<'_>, core: &Core, sight: &Sight, intake: &Intake) {
     }
 }
 
-fn leave(py: Python<'_>, core: &Core, seat: &Seat) {
-    seat.reach.set(None);
+fn leave(py: Python<'_>, core: &Core, reach: &Reach) {
+    reach.set(None);
     if let Err(error) = core.face.leave.call0(py) {
         error.write_unraisable(py, None);
     }
 }
 
-/// Runs a task that the current thread has claimed, and delivers its outcome.
-pub(crate) fn run_claimed(py: Python<'_>, core: &Core, task: Task) {
+/// Runs a task that the current thread has claimed while it is in another one, and delivers its outcome.
+pub(crate) fn run_claimed(py: Python<'_>, core: &Arc<Core>, task: Task) {
     drop(settle(core, run(py, core, None, task)));
 }
 
 /// Runs one task; a future is settled at once, while attached. `own` is that of the worker, who shows what it does.
-fn run(py: Python<'_>, core: &Core, own: Option<&mut Own<'_>>, task: Task) -> Option<Unsettled> {
-    let Task { work, reply, lineage, made } = task;
+fn run(py: Python<'_>, core: &Arc<Core>, own: Option<&mut Own<'_>>, task: Task) -> Option<Unsettled> {
+    let Task { work, reply, lineage, made, leash } = task;
     if reply.is_stopped() {
         core.stats.cancel();
         return None;
     }
     let _lineage = lineage::enter(core.id, lineage);
     if let Reply::Future(future) = &reply
-        && !start_future(py, future)
+        && !leash::shielded(py, || start_future(py, future))
     {
         core.stats.cancel();
         return None;
     }
-    let (sight, effort) = own.map(|own| (own.sight, own.effort.as_mut())).unzip();
-    let show = |job| drop(sight.map(|sight| sight.show(job)));
+    let (post, effort) = own.map(|own| (own.post, own.effort.as_mut())).unzip();
+    let show = |job| drop(post.map(|post| post.seat.sight.show(job)));
     show(Some(Job::new(work.callable(py, &reply))));
     let running = core.stats.start(made.elapsed());
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_here(py, &work)))
-        .unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()));
+    let (reply, outcome) = run_here(py, core, leash.as_ref(), post.map(Place::of), Some(reply), &work);
     let ran = running.end(outcome.is_failure());
     end_if_forked(py, core);
-    reply.note(&outcome);
+    // None: it was stopped, and the outcome delivered then.
+    if let Some(reply) = &reply {
+        reply.note(&outcome);
+    }
     if let Some(seconds) = effort.flatten().and_then(|effort| effort.of(ran)) {
         tell_that_it_stayed(py, core, &work, seconds);
     }
     // The arguments go before the outcome is known, as a caller expects who counts references.
     drop(work);
     show(None);
+    let reply = reply?;
     match reply {
         Reply::Future(_) => {
             show(Some(Job::new(None)));
-            drop(reply.settle(outcome, ran, None, &core.face));
+            leash::shielded(py, || drop(reply.settle(outcome, ran, None, &core.face)));
             show(None);
             end_if_forked(py, core);
             None
@@ -133,13 +137,23 @@ fn tell_that_it_stayed(py: Python<'_>, core: &Core, work: &Work, effort: Duratio
     }
 }
 
-/// Runs work of this backend on the current thread, whichever that is.
-pub(crate) fn run_here(py: Python<'_>, work: &Work) -> Outcome {
-    match work {
+/// Runs work of this backend on the current thread, whichever that is; see [`leash::run`].
+pub(crate) fn run_here(
+    py: Python<'_>,
+    core: &Arc<Core>,
+    leash: Option<&Leash>,
+    place: Option<Place>,
+    reply: Option<Reply>,
+    work: &Work,
+) -> (Option<Reply>, Outcome) {
+    let call = || match work {
         Work::Call(call) => match call.run(py) {
             Ok(value) => Outcome::Returned(value),
             Err(error) => Outcome::Raised(error),
         },
         Work::Encoded(_) => unreachable!("only isolated backends are given bytes"),
-    }
+    };
+    leash::run(py, core, leash, place, reply, || {
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Outcome::panicked(panic.as_ref()))
+    })
 }
