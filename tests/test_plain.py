@@ -24,7 +24,7 @@ from hypern import _core
 if _core.plain is None:
     pytest.skip("free-threaded builds have no such codec", allow_module_level=True)
 
-encode, decode, decode_exactly, encode_exactly, watch, look = _core.plain
+encode, decode, decode_exactly, encode_exactly, watch, look, watch_instances = _core.plain
 
 LARGE = 64 * 1024
 
@@ -402,6 +402,103 @@ def test_data_in_cycles_and_shared_data_are_watched():
     data = [loop, loop, {"a": loop}]
     assert watched(data) == ""
     assert watched(data, lambda data: data[0].append(1)) == "changed"
+
+
+class Fields:
+    def __init__(self, **fields):
+        vars(self).update(fields)
+
+
+class Slots:
+    __slots__ = ("one", "other")
+
+    def __init__(self, one):
+        self.one = one
+
+
+class Items(tuple):
+    __slots__ = ()
+
+
+KINDS = {Fields: (), Slots: (Slots.one, Slots.other), Items: ()}
+
+
+def watched_with_instances(data, act=lambda data: None):
+    noted = watch_instances((data, KINDS))
+    kept = act(data)
+    word = look(noted)
+    del kept
+    return word
+
+
+def instances():
+    return [Fields(a=1, b=[2]), Slots([3]), Items(([4],)), {"k": Slots(5)}, (Fields(c=Items()),), {Items(): 6}]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda data: setattr(data[0], "a", 2),
+        lambda data: setattr(data[0], "z", 2),
+        lambda data: delattr(data[0], "a"),
+        lambda data: data[0].b.append(1),
+        lambda data: setattr(data[1], "one", [3]),
+        lambda data: setattr(data[1], "other", 1),
+        lambda data: delattr(data[1], "one"),
+        lambda data: data[1].one.append(1),
+        lambda data: data[2][0].append(1),
+        lambda data: setattr(data[3]["k"], "one", 1),
+        lambda data: vars(data[4][0]).clear(),
+        lambda data: setattr(data[0], "__class__", type("Fields", (), {})),
+        lambda data: setattr(data[2], "__class__", type("Items", (tuple,), {"__slots__": ()})),
+    ],
+)
+def test_a_change_of_an_instance_is_seen(act):
+    assert watched_with_instances(instances()) == ""
+    assert watched_with_instances(instances(), act) == "changed"
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        lambda data: data[0],
+        lambda data: vars(data[0]),
+        lambda data: data[0].b,
+        lambda data: [data[1]],
+        lambda data: data[1].one,
+        lambda data: data[2],
+        lambda data: data[4][0].c,
+        lambda data: [*data[5]],
+        lambda data: setattr(data[0], "__dict__", dict(vars(data[0]))),
+    ],
+)
+def test_who_keeps_an_instance_is_seen(get):
+    assert watched_with_instances(instances(), get) == "kept"
+
+
+def test_instances_in_cycles_are_watched():
+    fields = Fields()
+    fields.itself = fields
+    assert watched_with_instances([fields, fields]) == ""
+    assert watched_with_instances([fields], lambda data: delattr(data[0], "itself")) == "changed"
+
+
+@pytest.mark.parametrize("key", [Slots(1), (1, Slots(1)), Items((Fields(),))])
+def test_an_instance_that_is_a_key_is_refused(key):
+    for data in ([{key: 1}], [key, {key: 1}], [[{"k": {key: 1}}]]):
+        with pytest.raises(ValueError, match="is a key"):
+            watch_instances((data, KINDS))
+
+
+@pytest.mark.parametrize("wrong", [None, (), ([],), ([], None), [[], {}], ([], {}, 1)])
+def test_watching_asks_for_classes(wrong):
+    with pytest.raises(TypeError, match="expected"):
+        watch_instances(wrong)
+
+
+def test_instances_of_other_classes_are_not_watched():
+    assert watch_instances(([Fields()], {Slots: ()})) is None
+    assert watch_instances(([Fields()], {Fields: "no slots"})) is None
 
 
 @thoroughly

@@ -17,7 +17,7 @@ KEPT, FRESH, NAMED = b"\0", b"\1", b"\2"
 class PlainCodec:
     """The functions of the core for plain data; see ``crates/python/src/plain.rs``."""
 
-    __slots__ = ("decode", "decode_exactly", "encode", "encode_exactly", "look", "watch")
+    __slots__ = ("decode", "decode_exactly", "encode", "encode_exactly", "look", "watch", "watch_instances")
 
     encode: Callable[[Any], bytes | None]
     decode: Callable[[Any], Any]
@@ -25,9 +25,11 @@ class PlainCodec:
     encode_exactly: Callable[[Any], bytes | None]
     watch: Callable[[Any], list[Any] | None]
     look: Callable[[list[Any]], str]
+    watch_instances: Callable[[tuple[Any, dict[type, tuple[Any, ...]]]], list[Any] | None]
 
     def __init__(self, functions: tuple[Any, ...]) -> None:
-        self.encode, self.decode, self.decode_exactly, self.encode_exactly, self.watch, self.look = functions
+        self.encode, self.decode, self.decode_exactly, self.encode_exactly = functions[:4]
+        self.watch, self.look, self.watch_instances = functions[4:]
 
 
 #: None until the core is there, and on free-threaded builds.
@@ -56,6 +58,21 @@ def loads(payload: Any, buffers: list[Any] | tuple[()] = ()) -> Any:
     from _pickle import loads
 
     return loads(payload, buffers=buffers)
+
+
+#: First byte of a payload that brings what it needs to be rebuilt; neither plain data nor a pickle begins so.
+WITH_CONTENT = b"\0"
+
+
+def with_content(content: bytes, payload: bytes) -> bytes:
+    """Return bytes that bring others with them, in which is what they need."""
+    return b"".join((WITH_CONTENT, len(content).to_bytes(8, "little"), content, payload))
+
+
+def without_content(payload: Any) -> tuple[bytes, Any]:
+    """Return what ``with_content`` was given."""
+    end = 9 + int.from_bytes(payload[1:9], "little")
+    return bytes(payload[9:end]), payload[end:]
 
 
 def describe(error: BaseException) -> str:

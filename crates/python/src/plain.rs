@@ -39,7 +39,7 @@ impl Definition {
 }
 
 /// What `functions` makes, in its order.
-static DEFINITIONS: [Definition; 6] = [
+static DEFINITIONS: [Definition; 7] = [
     Definition::new(
         c"encode",
         encode,
@@ -69,6 +69,11 @@ static DEFINITIONS: [Definition; 6] = [
         c"look",
         watch::look,
         c"Return what has become of what is watched: '' nothing, 'changed', or 'kept' by somebody else.",
+    ),
+    Definition::new(
+        c"watch_instances",
+        watch::watch_instances,
+        c"Like watch, given data and a dict of classes, with their slots, whose instances are watched too.",
     ),
 ];
 
