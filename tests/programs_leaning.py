@@ -1587,3 +1587,37 @@ NAMES = ("a", ("__closure__",))
 
 def reads_names_of_a_global_tuple(function):
     return getattr(function, NAMES[1][0])
+
+
+class Marking:
+    def mark(self):
+        self.marked = True
+
+
+class Marked(Marking, enum.Enum):
+    A = 1
+
+    def again(self):
+        super().__init__(1)
+
+
+def calls_a_method_of_a_class_above_a_member():
+    for each in [Marked.A]:
+        each.mark()
+
+
+class Planet(enum.Enum):
+    EARTH = 5.9
+    MARS = 0.6
+
+    def __init__(self, mass):
+        self.mass = mass
+
+
+def makes_a_member_anew():
+    for each in [Planet.MARS]:
+        each.__init__(7.0)
+
+
+def makes_a_member_anew_by_its_class():
+    Planet.__init__(Planet.MARS, 7.0)

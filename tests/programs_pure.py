@@ -1268,3 +1268,30 @@ def run_memoryview():
 def run_sets():
     evens, squares_ = {n for n in range(20) if n % 2 == 0}, {n * n for n in range(5)}
     return sorted(evens & squares_), sorted(evens ^ squares_)[:3], evens.isdisjoint(squares_)
+
+
+class Access(enum.Flag):
+    READ, WRITE, RUN = 4, 2, 1
+    ALL = 7
+
+
+def run_flags():
+    granted = Access.READ | Access.RUN
+    return [granted.value, Access.WRITE in granted, [each.name for each in ~granted], Access["ALL"] is Access(7)]
+
+
+class Planet(enum.Enum):
+    EARTH = (5.976e24, 6.378e6)
+    MARS = (6.421e23, 3.397e6)
+    HOME = EARTH
+
+    def __init__(self, mass, radius):
+        self.mass, self.radius = mass, radius
+
+    @property
+    def gravity(self):
+        return 6.673e-11 * self.mass / self.radius**2
+
+
+def run_members_with_attributes():
+    return [(planet.name, round(planet.gravity, 2)) for planet in Planet], Planet.HOME is Planet["EARTH"]

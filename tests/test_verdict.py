@@ -28,13 +28,12 @@ import types
 import weakref
 from unittest import mock
 
-import cloudpickle
 import pytest
 
 import programs_beside
 import programs_leaning as leaning
 import programs_pure as pure
-from hypern import _verdict
+from hypern import _by_value, _verdict
 from hypern._verdict import opcodes, set_order
 from hypern._capture import Capture
 from hypern._verdict.reach import Reach
@@ -66,13 +65,7 @@ for name, program in pickle.load(sys.stdin.buffer).items():
 def test_pure_programs_that_leave_give_the_same_elsewhere():
     """In a process with other hashes, which has not imported them."""
     programs = {name: program for name, program in PURE.items() if judge(program).leaves}
-    if sys.version_info < (3, 12):  # Its lock cannot be pickled; such a call runs again where it is.
-        del programs["cache_of_an_instance"]
-    cloudpickle.register_pickle_by_value(pure)
-    try:
-        sent = pickle.dumps(sys.path) + cloudpickle.dumps(programs)
-    finally:
-        cloudpickle.unregister_pickle_by_value(pure)
+    sent = pickle.dumps(sys.path) + _by_value.dumps_whole(programs, programs.values())
     environment = {**os.environ, "PYTHONHASHSEED": "7"} if set_order.SEEDS_DIFFER else dict(os.environ)
     command = [sys.executable, "-c", ELSEWHERE]
     done = subprocess.run(command, input=sent, env=environment, capture_output=True, timeout=60)
@@ -416,6 +409,9 @@ STAYS = [
     (leaning.reads_a_pretender, "Pretender 'PRETENDER'", "PRETENDER"),
     (leaning.writes_on_a_member_in_a_list, "may be a member of an enumeration", "hits"),
     (leaning.writes_on_a_member_by_its_class, "may be a member of an enumeration", "hits"),
+    (leaning.calls_a_method_of_a_class_above_a_member, "may be a member of an enumeration", "marked"),
+    (leaning.makes_a_member_anew, "may be a member of an enumeration", "__init__"),
+    (leaning.makes_a_member_anew_by_its_class, "may be a member of an enumeration", "__init__"),
     (leaning.writes_on_a_partial_in_a_list, "a partial", "note"),
     # formats and hashes
     (leaning.formats_by_format, "locale", "n"),

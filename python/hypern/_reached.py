@@ -52,6 +52,9 @@ class Reached:
                 if not is_standard(value.__module__):
                     self.owners.append(value)
                     rest += [*value.__bases__, *vars(value).values()]
+                    # Members of an enumeration, by name and by value: combined flags have none.
+                    for table in ("_member_map_", "_value2member_map_"):
+                        rest += vars(value).get(table, {}).values()
             elif kind is _MODULE:
                 if not is_standard(value.__name__):
                     self.owners.append(value)
@@ -60,7 +63,7 @@ class Reached:
                 rest += value
             elif kind is slice:
                 rest += [value.start, value.stop, value.step]
-            elif kind is property:
+            elif kind.__name__ == "property":  # That of enumerations, too.
                 rest += [value.fget, value.fset, value.fdel]
             elif kind is staticmethod or kind is classmethod:
                 rest.append(value.__func__)
@@ -69,8 +72,8 @@ class Reached:
             elif not is_standard(kind.__module__):
                 self.instances.append(value)
                 # Such as the program may reach again by its own class, and what is in a named tuple.
-                rest += [*(value if isinstance(value, tuple) else ()), *attributes_of(value).values()]
-                rest += slots_of(value).values()
+                rest += [kind, *(tuple.__iter__(value) if isinstance(value, tuple) else ())]
+                rest += [*attributes_of(value).values(), *slots_of(value).values()]
 
     def _meet_function(self, function: Any, rest: list[Any]) -> None:
         self.owners.append(function)

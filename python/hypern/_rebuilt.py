@@ -1,4 +1,4 @@
-"""What the bytes of functions and memoryviews call to rebuild them, in a worker that need not load what made them."""
+"""What the bytes of functions, classes and memoryviews call to rebuild them, in a worker without what made them."""
 
 from __future__ import annotations
 
@@ -85,18 +85,29 @@ def fill_instance(instance: Any, state: tuple[dict[tuple[int, str], Any], dict[s
         list.extend(instance, content) if isinstance(instance, list) else dict.update(instance, content)
 
 
-def slots_of(instance: Any) -> dict[tuple[int, str], Any]:
-    """Return the slots of an instance that are filled, by the place of their class in its order, and their names."""
+def slots_of(instance: Any, members: dict[tuple[int, str], Any] | None = None) -> dict[tuple[int, str], Any]:
+    """Return the slots of an instance that are filled, by the place of their class in its order, and their names.
+
+    ``members`` are what ``slot_members`` says of its class, where somebody has asked before.
+    """
     slots = {}
-    for place, kind in enumerate(type(instance).__mro__):
-        if kind.__flags__ & HEAP:
-            for name, member in vars(kind).items():
-                if type(member) is _MEMBER:
-                    try:
-                        slots[place, name] = member.__get__(instance)
-                    except AttributeError:  # Not filled.
-                        continue
+    for place, member in (slot_members(type(instance)) if members is None else members).items():
+        try:
+            slots[place] = member.__get__(instance)
+        except AttributeError:  # Not filled.
+            continue
     return slots
+
+
+def slot_members(cls: type) -> dict[tuple[int, str], Any]:
+    """Return the descriptors of all slots of a class, by the same places and names."""
+    return {
+        (place, name): member
+        for place, kind in enumerate(cls.__mro__)
+        if kind.__flags__ & HEAP
+        for name, member in vars(kind).items()
+        if type(member) is _MEMBER
+    }
 
 
 def attributes_of(instance: Any) -> dict[str, Any]:
@@ -120,6 +131,58 @@ class _Slotted:
 
 _MEMBER: Any = type(_Slotted.slot)
 _GETSET: Any = type(vars(_Slotted)["__dict__"])
+
+
+def make_enumeration(kind: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any], number: str) -> type:
+    """Return an enumeration without members, or the one that is known under that number to cloudpickle."""
+    from cloudpickle.cloudpickle import _lookup_class_or_track
+
+    made = type.__new__(kind, name, bases, namespace)
+    known: type = _lookup_class_or_track(number, made)
+    return known
+
+
+def make_member(kind: type, name: str | None, value: Any, base: type, *raw: Any) -> Any:
+    """Return a member without attributes, or the one that the enumeration has: under a name, or a combined flag."""
+    own = vars(kind)
+    known = own.get("_value2member_map_", {}).get(value) if name is None else own.get("_member_map_", {}).get(name)
+    return base.__new__(kind, *raw) if known is None else known
+
+
+def fill_member(member: Any, attributes: dict[str, Any]) -> None:
+    """Give a member its attributes, and no others."""
+    vars(member).clear()
+    vars(member).update(attributes)
+
+
+def fill_enumeration(kind: type, namespace: dict[str, Any]) -> None:
+    """Give an enumeration its members and all else, and nothing else."""
+    _forget(kind, namespace)
+    for name, value in namespace.items():
+        # Without what enumerations do against it.
+        type.__setattr__(kind, name, value)
+
+
+def fill_class(cls: type, state: tuple[dict[str, Any], Any]) -> None:
+    """Give a class what cloudpickle tells of it, and nothing else: it may be one that was known."""
+    from cloudpickle.cloudpickle import _class_setstate
+
+    _forget(cls, state[0])
+    _class_setstate(cls, state)
+
+
+#: What a class has by its making.
+_NAMES = """
+    __module__ __doc__ __qualname__ __slots__ __annotations__ __annotate_func__ __annotations_cache__ __slotnames__
+    __abstractmethods__ _abc_impl __static_attributes__ __firstlineno__
+"""
+_OF_EVERY_CLASS = frozenset(_NAMES.split())
+
+
+def _forget(cls: type, namespace: dict[str, Any]) -> None:
+    for name, value in [*vars(cls).items()]:
+        if name not in namespace and name not in _OF_EVERY_CLASS and type(value) not in (_MEMBER, _GETSET):
+            type.__delattr__(cls, name)
 
 
 def rebuild_view(memory: Any, kind: Any, shape: Any) -> memoryview:

@@ -18,6 +18,7 @@ from hypern._verdict.reach import Reach
 from hypern._verdict.stays import Stays
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import CodeType
 
     from hypern._capture import Watch
@@ -129,6 +130,41 @@ def expect_processes() -> None:
         _models.clear()
 
 
+#: What is known of callables that are given instances: by the identities of the verdict on one, of the classes, and of
+#: what a partial holds, which are the last of what is kept.
+_given: dict[tuple[int, ...], tuple[weakref.ref[Any], Watch, Verdict, tuple[Any, ...]]] = {}
+
+
+def judge_given(function: Any, classes: Sequence[type]) -> Verdict:
+    """Return the verdict on a callable that is given instances of some classes, remembered as that of ``judge`` is."""
+    verdict = judge(function)
+    if not verdict.leaves:
+        return verdict
+    parts = verdict, *classes, *_held(function)
+    key = tuple(map(id, parts))
+    known = _given.get(key)
+    if known is not None and known[1].holds():
+        return known[2]
+    reach, table = Reach(function), _given
+    verdict = _look(function, reach, given=classes)
+    if reach.lasting:
+        try:
+            reference = weakref.ref(function, lambda _: table.pop(key, None))
+        except TypeError:
+            return verdict
+        table[key] = reference, reach.watch, verdict, parts
+        _shorten(table)
+    return verdict
+
+
+def _held(function: Any) -> list[Any]:
+    held: list[Any] = []
+    while type(function) is functools.partial:
+        held += [*function.args, *function.keywords, *function.keywords.values()]
+        function = function.func
+    return held
+
+
 def _judge_anew(function: Any) -> Verdict:
     reach = Reach(function)
     verdict = _look(function, reach)
@@ -219,19 +255,21 @@ def _keep(key: Any, function: Any, watch: Watch, verdict: Verdict, cells: list[t
     return judged
 
 
-def _shorten(table: dict[Any, _Judged]) -> None:
+def _shorten(table: dict[Any, Any]) -> None:
     # A function that reads itself is kept by its own watch.
     for oldest in list(table)[:-MOST_JUDGED]:
         table.pop(oldest, None)
 
 
-def _look(function: Any, reach: Reach, held: Any = MISSING) -> Verdict:
-    """Judge a callable, or something that a partial holds."""
+def _look(function: Any, reach: Reach, held: Any = MISSING, given: Sequence[type] = ()) -> Verdict:
+    """Judge a callable that is given instances of some classes, or something that a partial holds."""
     try:
         if held is MISSING:
             _begin(function, reach)
         else:
             reach.admit_inside(held, "is a partial with a {kind}", "partial")
+        for cls in given:
+            reach.admit_given(cls)
         reach.examine_all()
     except Stays as stays:
         file, line = stays.file, stays.line

@@ -82,28 +82,38 @@ def _admit_user(reach: Reach, cls: type) -> None:
         raise Stays(f"uses the class '{label}', whose metaclass is '{type(cls).__name__}'", label)
     reach.watch.whole(cls, vars(cls))
     reach.watch.bases(cls)
+    makes_members = isinstance(cls, enum.EnumType)
     for base in cls.__mro__[1:]:
         if base is type:
             raise Stays(f"uses the class '{label}', which makes classes", label)
         admit_class(reach, base, label)
+        if makes_members and stateless.origin(base.__module__) != "standard":
+            # Methods of other instances may change them: those are made by the call. Members are not.
+            for key, value in list(vars(base).items()):
+                if key not in _SKIPPED:
+                    _admit_attribute(reach, base, key, value, of_members=True)
     if isinstance(cls, abc.ABCMeta):
         _check_register(reach, cls)
-    members: dict[str, Any] = cls._member_map_ if isinstance(cls, enum.EnumType) else {}  # type: ignore[assignment]
-    if len(members) != len(vars(cls).get("_member_names_", members)):
-        raise Stays(f"uses the enumeration '{label}', which has a member under two names, or made of others", label)
+    members: dict[str, Any] = cls._member_map_ if makes_members else {}  # type: ignore[attr-defined]
     for key, value in list(vars(cls).items()):
         if key in _SKIPPED or key in members:
             continue
         if key == "__del__":
             raise Stays(f"uses the class '{label}', whose '__del__' would run elsewhere", key, "close it by name")
-        if isinstance(cls, enum.EnumType) and key.startswith("_") and type(value) in (dict, list, set, enum.property):
+        if makes_members and key.startswith("_") and type(value) in (dict, list, set, enum.property):
             continue
-        _admit_attribute(reach, cls, key, value)
+        if key == "_iter_member_" and type(value) is types.MethodType and value.__func__.__module__ == "enum":
+            continue
+        _admit_attribute(reach, cls, key, value, of_members=makes_members)
     for key, member in members.items():
         reach.admit(member, f"uses the class '{label}', whose member '{key}' is a {{kind}}", key)
 
 
-def _admit_attribute(reach: Reach, cls: type, key: str, attribute: Any) -> None:
+#: What makes members, when the class is made.
+_MAKING = frozenset(("__init__", "__new__", "_new_member_", "__new_member__"))
+
+
+def _admit_attribute(reach: Reach, cls: type, key: str, attribute: Any, of_members: bool) -> None:
     label = cls.__name__
     how = f"uses the class '{label}', whose attribute '{key}' is a {{kind}}"
     advice = "make it in __init__, or use a tuple"
@@ -111,9 +121,11 @@ def _admit_attribute(reach: Reach, cls: type, key: str, attribute: Any) -> None:
     kind = type(attribute)
     if key in ("__new__", "__init_subclass__", "__class_getitem__") or kind is classmethod:
         first = CLASS
-    elif kind is not staticmethod and not isinstance(cls, enum.EnumType):
+    elif kind is not staticmethod and not of_members:
         first = SELF
     value: Any = attribute
+    if of_members and key in _MAKING:
+        reach.making.add(id(value.__func__ if kind is staticmethod else value))
     if kind in (staticmethod, classmethod):
         parts = (value.__func__,)
     elif kind is property or kind is enum.property:

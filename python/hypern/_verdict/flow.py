@@ -196,6 +196,7 @@ class _Flow(Walk):
         check_attribute(name, called)
         if name in _NOTED:
             self.note(name, name)
+        self.check_init(name)
         if name in ("strftime", "strptime"):
             return Value("checked", name)
         if called and set_order.SEEDS_DIFFER and name in ("keys", "items"):
@@ -207,10 +208,16 @@ class _Flow(Walk):
         check_attribute(name)
         if name in _NOTED:
             self.note(name, name)
+        self.check_init(name)
         del self.stack[-3:]
         self.push(None)
         if arg & 1:
             self.stack.insert(len(self.stack) if NULL_ABOVE else -1, NULL)
+
+    def check_init(self, name: str) -> None:
+        """Take note of what may make a member of an enumeration anew, unless one calls that of the class above."""
+        if name == "__init__" and self.code.co_name != name:
+            self.note("written", name)
 
     def store_attr(self, arg: int) -> None:
         owner = self.pop()

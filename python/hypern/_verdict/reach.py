@@ -75,6 +75,8 @@ class Reach:
         self.waiting: list[tuple[FunctionType, Slot]] = []
         #: What the root read from its own cells, by their index; the watch must not keep the root alive.
         self.cells: list[tuple[int, Any]] = []
+        #: The addresses of functions that make members of enumerations, and are not called on one that is there.
+        self.making: set[int] = set()
         #: The name and the place of what was met first of each kind; see _TOGETHER.
         self.notes: dict[str, tuple[str, str | None, int | None]] = {}
         self.package = (getattr(root, "__module__", None) or "").partition(".")[0]
@@ -158,6 +160,13 @@ class Reach:
                 self.admit_inside(each, inside, name, advice)
             return SET if kind is frozenset and not set_order.keeps_order(value) else None
         return self.admit_other(value, how, name, advice)
+
+    def admit_given(self, cls: type) -> None:
+        """Admit a class of which a call is given instances. They are watched, but for members of enumerations."""
+        if issubclass(cls, enum.Enum):
+            self.note("instance")
+            self.note("writable")
+        admit_class(self, cls, cls.__name__)
 
     def admit_inside(self, value: Any, how: str, name: str, advice: str = _ARGUMENT) -> None:
         """Admit a value that is kept where the walk over bytecode does not follow it. Raises Stays."""

@@ -60,6 +60,8 @@ _PART = {
     "decimal": "Decimal ROUND_UP ROUND_DOWN ROUND_CEILING ROUND_FLOOR ROUND_HALF_UP ROUND_HALF_DOWN ROUND_HALF_EVEN "
     "ROUND_05UP DecimalException InvalidOperation DivisionByZero Inexact Overflow Underflow Rounded",
     "array": "array",
+    # Members that are constants. Left out: what opens connections.
+    "http": "HTTPStatus HTTPMethod",
     # Files in memory, made by the call.
     "io": "StringIO BytesIO SEEK_SET SEEK_CUR SEEK_END",
     # Left out: register_dialect and field_size_limit, which write to a register. Dialects by name are read from there;

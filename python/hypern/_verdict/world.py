@@ -90,6 +90,8 @@ class World:
         label, order = owner.__name__, owner.__mro__
         if name in ("__setattr__", "__delattr__"):
             self.note(name, name)
+        if name == "__init__" and isinstance(owner, enum.EnumType):
+            self.note("written", name)
         if name in ("strptime", "strftime"):
             return Value("checked", name)
         if owner is type and name not in _OF_EVERY_CLASS:
@@ -126,6 +128,8 @@ class World:
     def note(self, kind: str, name: str, file: str | None = None, line: int | None = None) -> None:
         """Remember what is refused together with something else; an instance may be changed while it is made."""
         code = self.function.__code__
+        if kind == "written" and id(self.function) in self.reach.making:
+            return
         if kind == "written" or code.co_name not in _MAKING:
             self.reach.note(kind, name, file or code.co_filename, line or code.co_firstlineno)
 
