@@ -25,7 +25,7 @@ FILE = "outside.py"
 WORLD = (
     unargued.OUTSIDE
     + """
-import datetime, decimal, fractions, itertools, math, uuid
+import datetime, decimal, fractions, itertools, math, typing, uuid
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -49,6 +49,56 @@ class Node:
             node = node.rest
     def depth(self):
         return 1 if self.rest is None else 1 + self.rest.depth()
+
+class Hue(enum.Enum):
+    RED, BLUE, ROT = (1, "r"), (2, "b"), (1, "r")
+    def __init__(self, number, letter): self.number, self.letter = number, letter
+    def other(self): return Hue.BLUE if self is Hue.RED else Hue.RED
+
+class Marking:
+    def mark(self): self.marked = True
+
+class Marked(Marking, enum.Enum):
+    A = 1
+
+class Perm(enum.Flag):
+    R, W, X = 4, 2, 1
+    RW = 6
+
+class Place(typing.NamedTuple):
+    x: object
+    y: object = 0
+    def total(self): return [self.x, self.y]
+
+@dataclasses.dataclass
+class Item(Plain):
+    x: object
+    y: list = dataclasses.field(default_factory=list)
+    hue: Hue = Hue.RED
+    def __post_init__(self): self.count = len(self.y)
+    count: int = 0
+    def total(self): return [self.x, self.hue.number, len(self.y)]
+    def grow(self): self.y.append(1); return self
+    def set(self, x): self.x = x
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Still:
+    x: object
+    y: object = None
+    def total(self): return Still(self.x, [self.y])
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Slot:
+    x: object
+    y: object = None
+    def set(self, x): self.x = x
+
+@dataclasses.dataclass
+class Mutable(Item):
+    seen: typing.ClassVar = []
+    def total(self): Mutable.seen.append(self.x); return len(Mutable.seen)
+
+a_still, a_place = Still(1, Still(2)), Place(1, (2, Place(3)))
 
 class Tally(dict):
     def add(self, key):
@@ -89,6 +139,17 @@ _DATA = """
     | (lambda s: (s, s))({{'k': {a}}}) | bytearray(b'ab') | [1.5, {{'k': [{a}]}}] | ({a}, [{b}])
     | (lambda s: s.append(s) or s)([1])
 """.split("|")
+#: Arguments with members, named tuples and instances of dataclasses in them.
+_GIVEN = """
+    Hue.RED | Hue.ROT | [Hue.BLUE, {a}] | {{'k': Hue.RED}} | {{Hue.BLUE: [{a}]}} | Perm.R | Perm.R ^ Perm.W | Perm.RW
+    | Perm(0) | Member.B | Marked.A | Place({a}) | Place([{a}], {b}) | [Place(2), Place(1, {a})] | {{'k': Place({a})}} | {{Place(1): 2}}
+    | Pair({a}, {b}) | Pair(1, [2]) | Item({a}) | Item({a}, [{b}]) | [Item(1), Item({a}, [])] | {{'k': [Item({a})]}}
+    | Item(Item({a})) | (lambda s: [s, s, s.y])(Item({a})) | (lambda s: s.set(s) or s)(Item(1)) | Still({a}) | Still([{a}], 1)
+    | (Still(1), {a}) | {{Still(1): {a}}} | Slot({a}) | [Slot({a}, [{b}])] | (lambda s: (s, [s]))(Slot(1)) | Frozen({a})
+    | Record({a}, ({b},)) | Mutable({a}) | a_still | a_still.y | [a_place] | a_place.y[1] | a_frozen | Place(Item(1), Hue.RED)
+    | [Item(n) for n in range(200)] | (lambda s: delattr(s, 'y') or s)(Slot(1)) | (lambda s: setattr(s, 'z', 1) or s)(Item(1))
+    | (lambda s: Item(s, [s]))(Still({a})) | {{(1, Hue.RED): Slot(2)}}
+""".split("|")
 #: Arguments that are no plain data.
 _LIVE = """
     Plain() | Node(1, Node([2])) | Pair(1, [2]) | Member.A | Plain | fib | Tally(a=1) | iter([1, 2]) | Failure([1])
@@ -115,6 +176,50 @@ _PURE_EXPRESSIONS = """
     | list(itertools.accumulate([1, 2, 3])) | a_frozen.x | a_pair.a | operator.itemgetter(0)([{e}])
     | next(twice([{e}]))
 """.split("|")
+#: What to do with them.
+_GIVEN_EXPRESSIONS = """
+    x.x | x.y | x.total() | x.total() | x.other() | x.name | x.value | x is Hue.RED | x == Hue.BLUE | x in Perm.RW
+    | [q for q in x] | list(Hue) | Hue(x.value) | x[0].x | x['k'].x | x[0].total() | [q.total() for q in x] | x == x
+    | x is y | x[0] is x[1] | type(x).__name__ | type(x)(1) | isinstance(x, Item) | isinstance(x, Plain) | repr(x)
+    | dataclasses.asdict(x) | dataclasses.replace(x, x={e}) | x._replace(x={e}) | x.x == 1 | Still(x.x) | Item({e}, hue=x)
+    | x == a_still | x is a_place | {{x: 1}} | (x ^ Perm.X) | ~x | a_still.total() | [q for q in Perm] | Perm.RW | Place(x, {e})
+    | getattr(x, 'x', {e}) | hasattr(x, 'z') | x.hue is Hue.RED | x.hue.letter | len(x) | sorted(x) | x.m() | x.v | x.missing
+""".split("|")
+_GIVEN_STATEMENTS = """
+out.append(x.x)
+out.append(x.total())
+out.append([q.x for q in x])
+item = Item({e}); item.set(x.x); out.append(item)
+match x:
+    case Item(x=inside):
+        out.append(inside)
+    case Still(x=inside) | Place(inside, _):
+        out.append([inside])
+    case Hue.RED:
+        out.append('red')
+    case [Item() | Slot(), *_]:
+        out.append('items')
+""".strip()
+_GIVEN_CHANGES = """
+x.set({e})
+x.grow()
+x.x = {e}
+x.mark()
+x.hits = {e}
+x.y.append({e})
+x[0].x = {e}
+x[0].grow()
+object.__setattr__(x, 'x', {e})
+del x.x
+Marked.A.mark()
+type(x).extra = {e}
+[type(x)][0].extra = {e}
+x.__init__({e}, {f})
+out.append(x.y)
+out.append([x.total])
+out.append(list(x))
+for q in x: q.x = 1
+""".strip()
 _SHARING_EXPRESSIONS = """
     x | y | x | [x] | {{'k': x}} | (x, {e}) | x[0] | x['k'] | same(x) | Node(x) | Pair(x, y) | pushed(1, x) | [x, x]
 """.split("|")
@@ -294,6 +399,7 @@ def _statements(text):
 PURE, SHARING, LEANING, RAISING = map(
     _statements, (_PURE_STATEMENTS, _SHARING_STATEMENTS, _LEANING_STATEMENTS, _RAISING_STATEMENTS)
 )
+GIVEN, CHANGING = map(_statements, (_GIVEN_STATEMENTS, _GIVEN_CHANGES))
 
 
 @dataclass(frozen=True)
@@ -311,21 +417,28 @@ class Program:
 
 
 @st.composite
-def data(draw, live=False):
+def data(draw, live=False, given=False):
     """The expression of an argument."""
+    atoms = st.sampled_from(_ATOMS)
+    if given and draw(st.integers(0, 3)):
+        return draw(st.sampled_from(_GIVEN)).strip().format(a=draw(atoms).strip(), b=draw(atoms).strip())
     if live and draw(st.integers(0, 3)) == 0:
         return draw(st.sampled_from(_LIVE)).strip()
-    atoms = st.sampled_from(_ATOMS)
     return draw(st.sampled_from(_DATA)).strip().format(a=draw(atoms).strip(), b=draw(atoms).strip())
 
 
 @st.composite
-def sources(draw):
+def sources(draw, given=False):
     """The source of `program`; most say nothing to the outside."""
     # What else than pure pieces may be in it, by the tenth.
     kinds = {7: "sharing", 8: "leaning", 9: "any"}
     kind = kinds.get(draw(st.integers(0, 9)), "pure")
     expressions, statements = [*_PURE_EXPRESSIONS], [*PURE] * 3 + RAISING
+    if given:
+        expressions += _GIVEN_EXPRESSIONS * 3
+        statements += GIVEN * 6
+        if kind != "pure":
+            statements += CHANGING * 4
     if kind in ("sharing", "any"):
         expressions += _SHARING_EXPRESSIONS * 3
         statements += SHARING * 4
@@ -364,16 +477,17 @@ def sources(draw):
 @st.composite
 def programs(draw):
     live = draw(st.integers(0, 7)) == 0
+    given = draw(st.integers(0, 4)) == 4
     if draw(st.integers(0, 7)) == 0:
         source = draw(unargued.programs()).replace("(x=1)", "(x=1, y=2)") + "    return a, b, w\n"
     else:
-        source = draw(sources())
-    one = draw(data(live))
-    second = draw(st.sampled_from(["first", "[first]", draw(data(live)), draw(data())]))
+        source = draw(sources(given))
+    one = draw(data(live, given))
+    second = draw(st.sampled_from(["first", "[first]", draw(data(live, given)), draw(data())]))
     items = draw(
         st.sampled_from(
             [
-                f"[{one}, {draw(data())}, {draw(data())}]",
+                f"[{one}, {draw(data(given=given))}, {draw(data())}]",
                 f"[{one}, {one}, {one}, {one}]",
                 f"(lambda s: [s, s, s])({one})",
                 f"(lambda s: [s, [s], {draw(data())}, s])({one})",
@@ -490,6 +604,9 @@ class Picture:
                 inside.append(self.of(error))
         if kind.__module__ == "outside" and hasattr(value, "__dict__"):
             inside.append(("own", [(name, self.of(each)) for name, each in vars(value).items()]))
+        if kind.__module__ == "outside":
+            slots = [name for base in kind.__mro__ for name in vars(base).get("__slots__", ())]
+            inside += [(name, self.of(getattr(value, name, "empty"))) for name in slots]
         return inside
 
     def _namespace(self, cls):

@@ -451,6 +451,10 @@ _GIVEN = [
     _telling("def program(x): return x[1] in x[2:]", "[Fraction(1, 2), a_nan, a_nan]"),
     _telling("def program(x): raise Failure(x) <<< r.args[0] is given", "[1]"),
     _telling("def program(x): x.missing <<< r.obj is given", "[1]"),
+    _telling("def program(x): raise Failure(x) <<< r.args[0] is given", "Frozen(1)"),
+    _telling("def program(x): raise Failure(x.a) <<< r.args[0] is given.a", "Pair(Frozen(1), 2)"),
+    _telling("def program(x): raise Failure(x) <<< r.args[0] is given", "Member.A"),
+    _telling("def program(x): return x.value, x is Member.A >>> Member.A._value_ += 1", "Member.A"),
     _telling("def program(x): return set(x).pop()", "(lambda s: (s.pop(), s.add(0), s)[2])(set(range(8)))"),
     _telling("def program(x): return list(x | {7, 15, 23})", "{*range(34)} - {*range(2, 33)}"),
 ]

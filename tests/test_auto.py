@@ -40,6 +40,7 @@ def eager(monkeypatch):
     monkeypatch.setattr(_auto_batch, "BEFORE_OPENING", 0.0)
     # Nothing leaves beside a chunk that is still here: which of two failures is known first would be up to the machine.
     monkeypatch.setattr(_auto_batch, "PATIENCE", 60.0)
+    monkeypatch.setattr(_auto_batch, "CONCLUSIVE", 0.0)
 
 
 # The differential test

@@ -274,8 +274,8 @@ def _packed(
         return function, args, kwargs
     if type(function) is functools.partial:
         function, args, kwargs = without_partial(function, args, kwargs)
-        return ship(function), args, kwargs
-    return verdict.shipped or ship(function), args, kwargs
+        return (function, ship(function)), args, kwargs
+    return (function, verdict.shipped or ship(function)), args, kwargs
 
 
 def _given_back(

@@ -9,19 +9,20 @@ import functools
 from pickle import PROTO
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle.cloudpickle
-
 from hypern import _raised, _value_types, _wire, errors
-from hypern._by_value import dumps_whole
+from hypern._by_value import class_number, dumps_whole
 from hypern._kind import CALL, CALLS
+from hypern._members import is_enumeration
+from hypern._reached import Reached, is_standard
 from hypern._shipping import ship_path
-from hypern._verdict import judge, stateless
+from hypern._verdict import judge, judge_given, stateless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hypern import _core
     from hypern._chunk import Caught
+    from hypern._verdict import Verdict
 
 
 class Elsewhere(Exception):
@@ -45,20 +46,11 @@ def task_error(error: BaseException) -> BaseException:
 def decode(payload: Any, _buffers: list[Any]) -> Any:
     """Return the result of a call. Raises Elsewhere where it would differ from what the callable returned."""
     try:
-        return _value_types.loads(payload, _class_of_number)
-    except (Elsewhere, KeyboardInterrupt):
+        return _value_types.loads(payload)
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise Elsewhere(False, f"returned what does not cross: {_wire.describe(error)}") from None
-
-
-def _class_of_number(number: str) -> type:
-    """Return the class of this program that crossed by value under what cloudpickle calls it."""
-    classes: Any = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID
-    found: type | None = classes.get(number)
-    if found is None:
-        raise Elsewhere(False, "gave back an instance of a class that is gone")
-    return found
 
 
 def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
@@ -68,9 +60,7 @@ def decode_error(payload: Any, _buffers: list[Any]) -> BaseException:
         lasting, reason = told
         return Elsewhere(lasting, reason)
     try:
-        error = _value_types.loads(payload, _class_of_number)
-    except Elsewhere as elsewhere:
-        return elsewhere
+        error = _value_types.loads(payload)
     except KeyboardInterrupt:
         raise
     except BaseException as failure:
@@ -89,7 +79,7 @@ def decode_failures(caught: Caught) -> Elsewhere | None:
     return None
 
 
-def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, list[memoryview], _core.Shipment]:
+def encode(kind: int, function: Any, data: Any, _apart: bool) -> tuple[bytes, list[memoryview], _core.Shipment]:
     """Encode a call or a chunk. Raises Elsewhere where something in it must stay."""
     try:
         if kind == CALLS:
@@ -98,17 +88,20 @@ def encode(kind: int, _function: Any, data: Any, _apart: bool) -> tuple[bytes, l
             args, kwargs = data
             if not args and not kwargs:
                 return b"", [], ship_path()
-        return _dumps(data), [], ship_path()
+        payload, given = _dumps(data)
+        if given is not None:
+            payload = _wire.with_content(_together((function,), given), payload)
+        return payload, [], ship_path()
     except _value_types.NotPlain as refused:
-        raise Elsewhere(False, f"is given {refused}, which may be shared or change") from None
+        raise Elsewhere(False, f"is given {refused}, {refused.why}") from None
     except (Elsewhere, KeyboardInterrupt):
         raise
     except BaseException as error:  # Whatever foreign objects do.
         raise Elsewhere(False, f"cannot be sent elsewhere: {_wire.describe(error)}") from error
 
 
-def _dumps(data: Any) -> bytes:
-    payload = _value_types.dumps(data, exactly=True)
+def _dumps(data: Any) -> tuple[bytes, _value_types.Given | None]:
+    payload, given = _value_types.dumps_arguments(data, class_number)
     # Only pickles hold decimals.
     if (
         payload.startswith(PROTO)
@@ -116,7 +109,7 @@ def _dumps(data: Any) -> bytes:
         and stateless.decimal_state() != stateless.decimal_state_at_first()
     ):
         raise Elsewhere(False, "is given decimals, and the context of decimals is not the one that Python begins with")
-    return payload
+    return payload, given
 
 
 def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
@@ -129,8 +122,49 @@ def _encode_calls(calls: Sequence[tuple[Any, ...]]) -> bytes:
         if number == len(functions):
             functions.append(function)
         rows.append((number, args, kwargs) if kwargs else (number, args))
-    payload, _ = _wire.dumps((dumps_whole(functions, functions), _dumps(rows)))
-    return payload
+    payload, given = _dumps(rows)
+    content = dumps_whole((functions, ()), functions) if given is None else _together(functions, given)
+    return _wire.with_content(content, payload)
+
+
+class _Together:
+    """Callables and the classes of what they are given as bytes, right while the verdicts are the same."""
+
+    __slots__ = ("content", "instances", "verdicts")
+
+    def __init__(self, verdicts: list[Verdict], callables: list[Any]) -> None:
+        #: They keep their identities while they are remembered here.
+        self.verdicts = verdicts
+        functions, classes = callables[: len(verdicts)], callables[len(verdicts) :]
+        self.content = dumps_whole((functions, classes), callables)
+        #: The addresses of instances that the callables reach by themselves, and keep alive.
+        self.instances = frozenset(id(each) for each in Reached(callables).instances if not is_enumeration(type(each)))
+
+
+#: By the identities of verdicts and the numbers of classes.
+_known_together: dict[tuple[int | str, ...], _Together] = {}
+#: How many of these are kept.
+MOST_TOGETHER = 256
+
+
+def _together(functions: Sequence[Any], given: _value_types.Given) -> bytes:
+    """Return callables and the classes of what they are given as bytes. Raises Elsewhere where they must stay."""
+    # In one order, whichever instance comes first.
+    classes = sorted(given.classes, key=given.classes.__getitem__)
+    verdicts = [judge_given(function, classes) for function in functions]
+    for verdict in verdicts:
+        if not verdict.leaves:
+            kinds = " or ".join(f"a {kind.__qualname__}" for kind in classes)
+            raise Elsewhere(False, f"is given {kinds}, with which it {verdict.reason}")
+    key = (*map(id, verdicts), *map(given.classes.__getitem__, classes))
+    known = _known_together.get(key)
+    if known is None:
+        known = _known_together[key] = _Together(verdicts, [*functions, *classes])
+        for oldest in list(_known_together)[:-MOST_TOGETHER]:
+            _known_together.pop(oldest, None)
+    if not known.instances.isdisjoint(given.instances):
+        raise Elsewhere(False, "is given an object that it reaches by itself, too")
+    return known.content
 
 
 def ship(function: Any) -> _core.Shipment | None:
@@ -169,10 +203,15 @@ def without_partial(
 def holds_nothing_mutable(function: Any) -> bool:
     """Tell whether a callable carries no arguments that a call may change."""
     while type(function) is functools.partial:
-        if any(type(value) in (list, dict, set, bytearray, tuple) for value in _carried(function)):
+        if not all(map(_cannot_change, _carried(function))):
             return False
         function = function.func
     return True
+
+
+def _cannot_change(value: Any) -> bool:
+    kind = type(value)
+    return kind not in (list, dict, set, bytearray, tuple) and is_standard(kind.__module__)
 
 
 def _carried(function: functools.partial[Any]) -> tuple[Any, ...]:

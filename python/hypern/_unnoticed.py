@@ -11,7 +11,9 @@ from _operator import is_
 
 from hypern import _guest, _kind, _value_types, _wire
 from hypern._chunk import run_chunk
+from hypern._members import is_enumeration
 from hypern._reached import Reached
+from hypern._rebuilt import slot_members
 from hypern._stop import StopTask, nothing
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
@@ -33,10 +35,12 @@ class UnnoticedGuest(_guest.Guest):
 
     def __init__(self) -> None:
         super().__init__()
-        #: What travelled with each function that is kept here.
-        self._travelled: dict[int, _Travelled] = {}
-        #: The functions of the last chunk of ``run_parallel``: the bytes they came as, they, what travelled with them.
-        self._together: tuple[bytes, list[Any], _Travelled] = b"", [], _Travelled(())
+        #: The functions that were sent apart from calls, by their numbers.
+        self._kept: dict[int, _Together] = {}
+        #: What came with calls: by the bytes that it came as, the one used last at the end.
+        self._together: dict[bytes, _Together] = {}
+        #: What is as it was when it came. Others may have the same classes, in the state of another time.
+        self._current: _Travelled | None = None
 
     def run(self, kind: int, number: int, payload: Any, buffers: list[Any]) -> _guest.Reply:
         del buffers  # Nothing travels beside the payload.
@@ -49,21 +53,23 @@ class UnnoticedGuest(_guest.Guest):
             _guest.flush()
 
     def _run_watched(self, kind: int, number: int, payload: Any) -> _guest.Reply:
-        function: Any = None
         data: Any = ((), None)
         try:
-            if kind == _kind.CALLS:
-                data, travelled = self._calls(payload)
-            else:
-                function, travelled = self._kept(number)
+            together, payload = self._met(number, payload)
         except BaseException as error:
             return _stays(True, f"cannot be rebuilt elsewhere: {_wire.describe(error)}")
-        if kind != _kind.CALLS and payload:
+        function, travelled = together.functions[0], together.travelled
+        if travelled is not self._current:
+            travelled.put_back()
+            self._current = travelled
+        if payload:
             data = _value_types.loads(payload)
+        if kind == _kind.CALLS:
+            data = [(together.functions[index], *rest) for index, *rest in data]
         args: Any
         kwargs: Any
         args, kwargs = data if kind == _kind.CALL else ((), None)
-        watched = _watch(data)
+        watched = _watch(data, together.kinds)
         result: Any = None
         failures: dict[int, Any] = {}
         word = ""
@@ -106,42 +112,51 @@ class UnnoticedGuest(_guest.Guest):
             return _stays(True, "changes a class or a function")
         return _stays(True, _WORDS[word]) if word else reply
 
-    def _kept(self, number: int) -> tuple[Any, _Travelled]:
-        function = self.function(number)
-        if number not in self._travelled:
-            self._travelled[number] = _Travelled((function,))
-        return function, self._travelled[number]
+    def _met(self, number: int, payload: Any) -> tuple[_Together, Any]:
+        """Return the callables of a call, rebuilt if they are new, and what is left of its payload."""
+        if payload[:1] != _wire.WITH_CONTENT:
+            if number not in self._kept:
+                self._current = None
+                # Of functions that were forgotten, too.
+                self._kept = {known: self._kept[known] for known in self._kept if known in self.functions}
+                self._kept[number] = _Together([self.function(number)], [])
+            return self._kept[number], payload
+        content, payload = _wire.without_content(payload)
+        together = self._together.pop(content, None)
+        if together is None:
+            self._current = None
+            together = _Together(*_wire.loads(content))
+        self._together[content] = together
+        if len(self._together) > MOST_TOGETHER:
+            del self._together[next(iter(self._together))]
+        return together, payload
 
-    def function(self, number: int) -> Any:
-        before = self.functions[number]
-        function = super().function(number)
-        if function is not before:
-            self._forget()
-        return function
 
-    def _forget(self) -> None:
-        """Look anew at what came with each function: a class that came again holds what it came with."""
-        self._travelled.clear()
-        self._together = b"", [], _Travelled(())
+#: Contents of calls that are kept at most.
+MOST_TOGETHER = 64
 
-    def _calls(self, payload: Any) -> tuple[list[tuple[Any, ...]], _Travelled]:
-        content, calls = _wire.loads(payload)
-        if content != self._together[0]:
-            functions = _wire.loads(content)
-            self._forget()
-            self._together = content, functions, _Travelled(functions)
-        _, functions, travelled = self._together
-        return [(functions[index], *rest) for index, *rest in _value_types.loads(calls)], travelled
+
+class _Together:
+    """Callables that are rebuilt, and the classes of what they are given."""
+
+    __slots__ = ("functions", "kinds", "travelled")
+
+    def __init__(self, functions: list[Any], classes: list[type]) -> None:
+        self.functions = functions
+        self.travelled = _Travelled((*functions, *classes))
+        #: The classes whose instances are watched, with their slots.
+        self.kinds = {kind: tuple(slot_members(kind).values()) for kind in classes if not is_enumeration(kind)}
 
 
 class _Travelled:
-    """The namespaces of the program's functions and classes that came with a callable: a call must not change them."""
+    """The namespaces of what came of the program with a callable, members too: a call must not change them."""
 
     def __init__(self, callables: Iterable[Any]) -> None:
         reached = Reached(callables)
-        self._owners = [(each, dict(vars(each)), [*vars(each).values()]) for each in reached.owners]
         # Members of an enumeration are the same objects at both ends, by the class that both have.
-        self._instances = {id(each): each for each in reached.instances if not hasattr(type(each), "_member_map_")}
+        members = [each for each in reached.instances if is_enumeration(type(each))]
+        self._owners = [(each, dict(vars(each)), [*vars(each).values()]) for each in (*reached.owners, *members)]
+        self._instances = {id(each): each for each in reached.instances if not is_enumeration(type(each))}
 
     def class_number(self, value: Any) -> str | None:
         """Return what cloudpickle calls a class that came by value, None for anything else.
@@ -163,14 +178,17 @@ class _Travelled:
             now = vars(owner)
             if len(now) == len(values) and all(map(is_, now.values(), values)):
                 continue
-            for name in {*now, *before}:
+            # In this order, because to set __module__ deletes __firstlineno__.
+            for name in sorted({*now, *before}, reverse=True):
                 if name in _OF_PYTHON or now.get(name, _MISSING) is before.get(name, _MISSING):
                     continue
                 changed = True
+                # Enumerations would object.
+                write = type if isinstance(owner, type) else object
                 if name in before:
-                    setattr(owner, name, before[name])
+                    write.__setattr__(owner, name, before[name])
                 else:
-                    delattr(owner, name)
+                    write.__delattr__(owner, name)
         return changed
 
 
@@ -191,8 +209,10 @@ def _chain(error: BaseException) -> list[BaseException]:
     return [*chain.values()]
 
 
-def _watch(data: Any) -> Any:
-    return None if _wire.plain is None else _wire.plain.watch(data)
+def _watch(data: Any, kinds: dict[type, tuple[Any, ...]]) -> Any:
+    if _wire.plain is None:
+        return None
+    return _wire.plain.watch_instances((data, kinds)) if kinds else _wire.plain.watch(data)
 
 
 def _look(watched: Any) -> str:

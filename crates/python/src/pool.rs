@@ -579,11 +579,12 @@ pub(crate) fn prepare_call(
     if !core.backend.is_isolated() {
         return Ok(Work::Call(Call { function, args, kwargs, context: Context::copy_current(py)? }));
     }
-    // The caller has it in the form that crosses, perhaps.
-    let shipped = match function.extract::<PyRef<'_, Shipment>>(py) {
-        Ok(shipped) => Some(shipped.clone()),
+    // The caller has it in the form that crosses too, perhaps.
+    let (function, shipped) = match function.bind(py).cast_exact::<PyTuple>() {
+        Ok(both) => both.extract::<(Py<PyAny>, Option<Shipment>)>()?,
         Err(_) => {
-            core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone())
+            let shipped = core.face.ship.call1(py, (&function,))?.extract::<Option<Shipment>>(py)?;
+            (function, shipped)
         }
     };
     let data = (args, kwargs).into_pyobject(py)?.into_any();
