@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 
 import pytest
 
@@ -30,6 +31,9 @@ NARROWED = {
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background by a shell: programs that are started here would ignore it too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for mark, names in NARROWED.items():
         config.addinivalue_line("markers", f"{mark}: only on {', '.join(names)}")
 
