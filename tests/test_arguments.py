@@ -179,6 +179,14 @@ class Unshown:
     x: object
 
 
+@dataclasses.dataclass(repr=False)
+class ShownByItsBase:
+    x: object
+
+    def __repr__(self):
+        return super().__repr__()
+
+
 @dataclasses.dataclass
 class Link:
     value: object
@@ -336,6 +344,8 @@ STAYS = {
     "a plain class": ("Plain, which may be shared", lambda x: x.x, Plain),
     "more than fields": ("more than its fields", lambda x: x.side, with_cache),
     "an address": ("shown with its address", lambda x: repr(x)[:5], lambda: Unshown(1)),
+    "an address by its base": ("shown with its address", lambda x: repr(x)[:5], lambda: ShownByItsBase(1)),
+    "an address by object": ("'object.__repr__'", lambda x: object.__repr__(x)[:5], lambda: Coin(1)),
     "a tuple with attributes": ("WideTuple, which may be", lambda x: x.a, lambda: WideTuple(1)),
     "a class": ("type, which may be", lambda x: x.__name__, lambda: Plain),
     "an enumeration": ("which may be", lambda x: x.__name__, lambda: Color),

@@ -10,6 +10,13 @@ import threading
 
 import pytest
 
+from hypern._auto_batch import AutoBatch
+from hypern._batch import Flow
+from hypern._crossing import Elsewhere
+from hypern._kind import EACH
+from hypern._options import Options
+from hypern._retry import RetryingBatch
+
 import tasks
 from hypern import BlockingExecutor, QueueFull, ShutdownError, TaskError, TaskInterrupted, TransferError, WorkerCrashed
 from sync import Ledger, aside
@@ -343,3 +350,61 @@ def test_interrupting_ends_all_attempts(make, gate, ledger):
     gate.open()
     assert aside(executor.run_sync, abs, -1).result(20) == 1
     assert len(ledger.lines()) == 1
+
+
+# Chunks that come back while others are tried again
+
+
+class _Core:
+    """Stands for a batch of the core."""
+
+    def __init__(self):
+        self.pushed = []
+        self.letters = []
+
+    def push(self, number, items, again=False):
+        self.pushed.append((number, items))
+        return True
+
+    def wait(self, timeout=None):
+        letters, self.letters = self.letters, []
+        return letters
+
+    def cancel(self):
+        pass
+
+    def room(self):
+        return 8
+
+
+class _Pool:
+    """Stands for a pool that decides for each call."""
+
+    backend = "interpreters"
+    opened = may_leave = is_worth = lambda *_: True
+
+    def note(self, function, back):
+        pass
+
+
+def test_a_chunk_that_is_tried_again_here_is_not_run_again_for_one_that_comes_back():
+    shared, away = _Core(), _Core()
+    batch = AutoBatch(_Pool(), EACH, abs, shared, ordered=True)
+    batch._leaves, batch._away, batch._room = True, away, 8
+    flow = Flow(RetryingBatch(batch, EACH, Options(retries=5)), [0, 1, 2], 1)
+    for _ in range(3):
+        flow.push(flow.pull(8))
+
+    def report(item, error):
+        number = max(number for number, items in away.pushed if items == [item])
+        shared.letters.append((number, None, 0.001, error))
+        flow.take_back(0)
+
+    report(1, ValueError())
+    report(2, Elsewhere(True, "changes an argument"))
+    report(1, ValueError())
+    report(0, Elsewhere(True, "changes an argument"))
+    assert sorted(items[0] for _, items in shared.pushed) == [0, 1, 2]
+    for number, items in shared.pushed.copy():
+        shared.letters.append((number, items, 0.001, None))
+        assert [results for _, _, results, _ in flow.take_back(0)] == [items]

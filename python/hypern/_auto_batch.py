@@ -93,6 +93,8 @@ class AutoBatch:
     def _number(self, index: int, items: Sequence[Any], *, away: bool) -> int:
         self._last += 1
         self._flight[self._last] = index, items, away
+        # It may have been done elsewhere before: one who makes failed chunks again hands it out once more.
+        self._done_away.pop(index, None)
         return self._last
 
     def _push_here(self, index: int, items: Sequence[Any], *, again: bool = False) -> bool:

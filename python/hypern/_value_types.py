@@ -206,6 +206,8 @@ class _ArgumentPickler(EqualPickler):
 
 def _is_record(kind: type) -> bool:
     """Tell whether a class is an enumeration, one of named tuples, or a dataclass: what its instances are is known."""
+    if any(map(_reads_repr, (kind.__repr__, kind.__str__, kind.__format__))):
+        raise NotPlain(kind, why="which may be shown with its address")
     if is_enumeration(kind):
         return True
     if issubclass(kind, tuple):  # It must be nothing but its items.
@@ -215,6 +217,15 @@ def _is_record(kind: type) -> bool:
     if fits and kind.__repr__ is object.__repr__:
         raise NotPlain(kind, why="which is shown with its address")
     return fits
+
+
+def _reads_repr(function: Any) -> bool:
+    """Tell whether a method of the program asks for the text of a base class, which may be that of ``object``."""
+    return (
+        type(function) is FunctionType
+        and not is_standard(function.__module__)
+        and "__repr__" in function.__code__.co_names
+    )
 
 
 def _has_hooks(kind: type) -> bool:

@@ -88,6 +88,8 @@ class World:
                 self.reach.watch.probe(functools.partial(getattr, owner, name), getattr(owner, name))
             return CLASS if name == "__class__" else None
         label, order = owner.__name__, owner.__mro__
+        if owner is object and name == "__repr__":
+            raise Stays("reads 'object.__repr__', which shows an address", "object.__repr__", "use repr()")
         if name in ("__setattr__", "__delattr__"):
             self.note(name, name)
         if name == "__init__" and isinstance(owner, enum.EnumType):
