@@ -533,6 +533,23 @@ assert ledger.lines() == [str(number) for number in range(5)], ledger.lines()
 
 
 @beside_busy_threads
+@pytest.mark.no_interpreter
+def test_a_child_stops_no_task_of_its_parent(backend):
+    script(
+        """
+from sync import Gate
+with Gate() as gate:
+    futures = [executor.submit(gate.door.wait, "once"), executor.options(retries=1).submit(gate.door.wait, "again")]
+    gate.arrived(2)
+    assert forked(lambda: [future.interrupt() for future in futures] and 7) == 7
+    gate.open()
+    assert [future.result(20) for future in futures] == ["once", "again"]
+executor.shutdown()
+""",
+        backend,
+    ).ok("")
+
+
 def test_a_child_looks_at_no_worker_of_its_parent_and_takes_nothing_from_it(backend):
     script(
         """

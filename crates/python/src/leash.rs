@@ -32,6 +32,8 @@ pub(crate) struct Leash(Arc<Held>);
 
 #[derive(Debug)]
 struct Held {
+    /// The fork generation that the task runs in.
+    generation: u64,
     /// How long the task may run.
     limit: Option<Duration>,
     /// Whether the thread that runs the task does something that must not be interrupted. Written by that thread, under the
@@ -106,8 +108,11 @@ thread_local! {
 
 #[pymethods]
 impl Leash {
-    /// Stops the task if it runs, and keeps it from starting otherwise.
+    /// Stops the task if it runs, and keeps it from starting otherwise. In a forked child, leaves the task of the parent alone.
     pub(crate) fn interrupt(&self, py: Python<'_>) {
+        if fork::generation() != self.0.generation {
+            return;
+        }
         py.detach(|| self.stop(self.state(), Why::Interrupted));
     }
 }
@@ -116,7 +121,7 @@ impl Leash {
     /// Makes a leash for a task that may run for `limit`.
     pub(crate) fn new(limit: Option<Duration>) -> Self {
         let state = Mutex::new(State::Loose { interrupted: false });
-        Self(Arc::new(Held { limit, shielded: AtomicBool::new(false), state }))
+        Self(Arc::new(Held { generation: fork::generation(), limit, shielded: AtomicBool::new(false), state }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
