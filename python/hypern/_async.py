@@ -79,6 +79,7 @@ class Desk:
         self._inside += 1
         number = next(self._numbers)
         call = self._calls[number] = _Call(asyncio.get_running_loop().create_future())
+        timer: asyncio.TimerHandle | None = None
         try:
             # One after the other: looking for the outcome costs less than going to sleep, and keeps nobody waiting.
             alone = self._inside == 1
@@ -111,13 +112,15 @@ class Desk:
 
                 self._unsent.setdefault(pool, deque()).append(send)
                 if (patience := pool.patience()) is not None:
-                    asyncio.get_running_loop().call_later(patience, give_up)
+                    timer = asyncio.get_running_loop().call_later(patience, give_up)
             value, error = await call.future
         except asyncio.CancelledError:
             if call.ticket is not None:
                 call.ticket.cancel()
             raise
         finally:
+            if timer is not None:
+                timer.cancel()
             self._inside -= 1
             self._calls.pop(number, None)
         if error is None:
@@ -247,16 +250,20 @@ class AsyncResults(AsyncIterator[T]):
         while not stream.has_result():
             if stream.is_over():
                 return False
-            # A pool that decides where the rest runs does so when nothing has come for a while.
-            await desk().news(patience)
-            patience = None
+            if _guest.is_guest():
+                # Nobody else is at work: it is done here, also what is made again.
+                await asyncio.sleep(0)
+            else:
+                # A pool that decides where the rest runs does so when nothing has come for a while.
+                await desk().news(patience)
+                patience = None
             stream.advance(0.0)
         return True
 
     async def aclose(self) -> None:
         """Cancel what has not been started, and give out nothing more."""
         self._close()
-        if self._awaited:
+        if self._awaited and not _guest.is_guest():
             desk().tell()
 
     def _close(self) -> None:
