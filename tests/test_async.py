@@ -9,6 +9,7 @@ import inspect
 import itertools
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -16,7 +17,7 @@ import tasks
 from child import STRICT, run
 from hypern import ShutdownError, TaskError, TransferError
 from hypern.blocking import blocking
-from sync import aside, count, eventually
+from sync import PATIENCE, aside, count, eventually
 
 try:
     import uvloop
@@ -255,6 +256,7 @@ def test_cancelling_takes_back_what_has_not_started(make, gate, ledger, in_loop)
         with pytest.raises(asyncio.CancelledError):
             await second
         assert executor.pending_tasks() == 1
+        assert sum(each.cancelled for each in executor.stats().backends.values()) == 1
         gate.open()
         assert await first == "first"
         await third
@@ -297,6 +299,31 @@ def test_a_full_queue_keeps_only_its_callers_waiting(make, gate, in_loop):
         gate.open()
         assert await stuck == "first"
         assert await asyncio.gather(*calls[1::2]) == [number * number for number in range(50)[1::2]]
+
+    in_loop(main())
+
+
+@pytest.mark.shared
+def test_a_call_that_has_waited_for_space_leaves_nothing_behind(make, gate, in_loop):
+    executor = make(1, queue_size=1, full_timeout=3600)
+
+    class Thing:
+        pass
+
+    async def main():
+        stuck = asyncio.create_task(executor.run_async(gate.door.wait))
+        await asyncio.to_thread(gate.arrived)
+        calls = [asyncio.create_task(executor.run_async(lambda: Thing())) for _ in range(10)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(call.done() for call in calls)
+        gate.open()
+        await stuck
+        results = [weakref.ref(await call) for call in calls]
+        calls.clear()
+        assert await executor.run_async(tasks.square, 3) == 9  # something has the last one until then
+        gc.collect()
+        assert not any(result() for result in results)
 
     in_loop(main())
 
@@ -553,6 +580,26 @@ def test_closing_a_stream_cancels_what_has_not_started(make, gate, in_loop, end)
             await anext(results)
 
     in_loop(main())
+
+
+def closes_while_another_task_awaits(executor):
+    async def main():
+        results = executor.map_async(tasks.square, itertools.count())
+        waiting = asyncio.create_task(anext(results))
+        await asyncio.sleep(0)
+        await results.aclose()
+        try:
+            return await waiting
+        except StopAsyncIteration:
+            return "closed"
+
+    return asyncio.run(main())
+
+
+@pytest.mark.isolated
+def test_a_stream_that_a_worker_runs_in_place_is_closed(make):
+    executor = make(1)
+    assert aside(executor.run_sync, closes_while_another_task_awaits, executor).result(PATIENCE) == "closed"
 
 
 def test_two_tasks_may_not_await_one_stream(make, gate, in_loop):

@@ -13,6 +13,7 @@ import time
 import pytest
 
 import tasks
+import ways
 from child import Child, run
 from hypern import BlockingExecutor, StopTask, TaskError, TaskInterrupted, TaskTimeout, _route
 from hypern._auto import _Errand
@@ -402,6 +403,25 @@ def test_the_deadline_of_an_outer_call_comes_up_while_an_inner_one_runs(make, wa
         executor.options(timeout=0.1).run_sync(outer)
     assert eventually(lambda: kept)
     assert executor.run_sync(tasks.square, 3) == 9
+
+
+@pytest.mark.isolated
+@pytest.mark.parametrize("way", [ways.by_run_sync, ways.by_submit, ways.by_map, ways.by_run_parallel])
+def test_a_call_that_a_worker_makes_in_place_lets_the_deadline_pass(make, ledger, way):
+    executor = make(1)
+
+    def outer(executor, way, spins, ledger):
+        ledger.note("begun")
+        try:
+            way(executor, spins)
+        except Exception as error:
+            ledger.note(f"caught {error!r}")
+        ledger.note("went on")
+
+    with pytest.raises(TaskTimeout):
+        executor.options(timeout=1).run_sync(outer, executor, way, tasks.spins, ledger)
+    assert executor.run_sync(tasks.square, 3) == 9
+    assert ledger.lines() == ["begun"]
 
 
 @pytest.mark.shared

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import signal
 import threading
+import weakref
 
 import pytest
 
@@ -19,7 +21,7 @@ from hypern._retry import RetryingBatch
 
 import tasks
 from hypern import BlockingExecutor, QueueFull, ShutdownError, TaskError, TaskInterrupted, TransferError, WorkerCrashed
-from sync import Ledger, aside
+from sync import PATIENCE, Ledger, aside, eventually
 
 
 def fails_until(ledger, attempts, error=ValueError):
@@ -113,13 +115,6 @@ def test_a_view_serves_an_event_loop(make):
     assert asyncio.run(main()) == 9
 
 
-@pytest.mark.isolated
-def test_a_view_crosses_to_a_worker_where_it_runs_calls_in_place(pool, ledger):
-    view = pool.options(retries=2, timeout=60)
-    assert pool.run_sync(lambda: view.run_sync(fails_until, ledger, 3)) == "done"
-    assert pool.run_sync(lambda: view.submit(fails_until, ledger, 5).result()) == "done"
-
-
 # Calls that are made again
 
 
@@ -161,6 +156,14 @@ WAYS = [run_sync, submit, map_, run_parallel, run_async, imap, map_async]
 @pytest.fixture(params=WAYS, ids=lambda way: way.__name__)
 def way(request):
     return request.param
+
+
+@pytest.mark.isolated
+def test_a_view_crosses_to_a_worker_where_it_runs_calls_in_place(make, way, ledger):
+    executor = make(1)
+    view = executor.options(retries=3, timeout=60)
+    assert aside(executor.run_sync, lambda: way(view, fails_until, ledger, 4)).result(PATIENCE) == "done"
+    assert len(ledger.lines()) == 4
 
 
 def test_a_call_that_fails_is_made_again(pool, way, ledger):
@@ -302,6 +305,103 @@ def test_shutting_down_ends_the_wait_for_another_attempt(make, gate, ledger):
     behind.result(20)
 
 
+def test_a_pool_that_is_shut_down_finishes_a_call_with_all_its_attempts(make, gate, ledger):
+    executor = make(1)
+
+    def fails_twice(door=gate.door, ledger=ledger):
+        door.wait()
+        return fails_until(ledger, 3)
+
+    future = executor.options(retries=5).submit(fails_twice)
+    gate.arrived()
+    executor.shutdown(wait=False)
+    gate.open()
+    executor.shutdown(timeout_secs=PATIENCE)
+    assert future.done()
+    assert future.result() == "done"
+    assert len(ledger.lines()) == 3
+
+
+def test_a_pool_that_is_shut_down_makes_calls_again_that_timed_out(make, ledger):
+    executor = make(1)
+
+    def spins_twice(ledger=ledger):
+        ledger.note("attempt")
+        while len(ledger.lines()) < 3:
+            pass
+        return "done"
+
+    # More attempts: they are stopped before they begin, where the machine is busy.
+    future = executor.options(timeout=0.3, retries=50).submit(spins_twice)
+    executor.shutdown(timeout_secs=PATIENCE)
+    assert future.done()
+    assert future.result() == "done"
+
+
+def test_of_a_call_that_may_leave_all_attempts_are_made_while_the_pool_shuts_down(make):
+    executor = make(1)
+    future = executor.options(retries=4).submit(tasks.fails_at, 7, 7)
+    executor.shutdown(timeout_secs=PATIENCE)
+    assert future.done()
+    assert isinstance(future.exception(), ValueError)
+    assert sum(each.failed for each in executor.stats().backends.values()) == 5
+
+
+def test_a_pool_that_is_shut_down_and_cancels_makes_no_more_attempts(make, gate, ledger):
+    executor = make(1)
+
+    def waits_and_fails(door=gate.door, ledger=ledger):
+        ledger.note("attempt")
+        door.wait()
+        raise ValueError("first")
+
+    future = executor.options(retries=5).submit(waits_and_fails)
+    gate.arrived()
+    executor.shutdown(wait=False, cancel_futures=True)
+    gate.open()
+    with pytest.raises(ValueError, match="first"):
+        future.result(PATIENCE)
+    assert ledger.lines() == ["attempt"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("outcome", ["returns", "fails", "is cancelled"])
+def test_a_future_of_several_attempts_is_in_no_cycle_and_keeps_no_arguments(make, gate, outcome):
+    executor = make(1)
+
+    class Thing:
+        pass
+
+    def call(_):
+        if outcome == "fails":
+            raise ValueError
+
+    def made():
+        thing = Thing()
+        return executor.options(retries=1).submit(call, thing), weakref.ref(thing)
+
+    gc.disable()
+    try:
+        if outcome == "is cancelled":
+            held = executor.submit(gate.door.wait)
+            gate.arrived()
+            future, thing = made()
+            assert future.cancel()
+            gate.open()
+            held.result()
+        else:
+            future, thing = made()
+            future.exception()
+        if outcome != "fails":  # The traceback has them.
+            assert eventually(lambda: thing() is None)
+        reference = weakref.ref(future)
+        del future
+        assert eventually(lambda: reference() is None)
+        assert thing() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.shared
 def test_a_task_waits_for_a_call_of_its_own_that_is_made_again_on_one_worker(backend, ledger):
     executor = BlockingExecutor(1, backend=backend)
@@ -350,6 +450,29 @@ def test_interrupting_ends_all_attempts(make, gate, ledger):
     gate.open()
     assert aside(executor.run_sync, abs, -1).result(20) == 1
     assert len(ledger.lines()) == 1
+
+
+def test_interrupting_ends_the_wait_for_another_attempt(make, gate):
+    """The first attempt failed; the second is in the queue."""
+    executor = make(1)
+
+    def waits_and_fails(door=gate.door):
+        door.wait()
+        raise ValueError("first")
+
+    future = executor.options(retries=5).submit(waits_and_fails)
+    gate.arrived()
+    behind = executor.submit(gate.door.wait)
+    gate.let_one_go()
+    gate.arrived()
+    assert executor.pending_tasks() == 1
+    assert future.interrupt()
+    with pytest.raises(TaskInterrupted):
+        future.result(PATIENCE)
+    assert executor.pending_tasks() == 0
+    assert not behind.done()
+    gate.open()
+    behind.result()
 
 
 # Chunks that come back while others are tried again

@@ -39,6 +39,8 @@ _log = logging.getLogger("hypern")
 class AutoPool:
     """Has the outside of ``hypern._core.Pool``, and one more: ``explain``."""
 
+    decides = True
+
     def __init__(
         self, shared: _core.Pool, backend: str, open_away: Callable[[], _core.Pool], refused: str | None
     ) -> None:
@@ -170,6 +172,8 @@ class AutoPool:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
         leash: _core.Leash | None = None,
+        *,
+        again: bool = False,
     ) -> _core.Ticket | None:
         leaving = None if self.shared.is_current() else self._leaving(function)
         if leaving is not None and (away := self.away()) is not None:
@@ -183,7 +187,7 @@ class AutoPool:
                 raise _given_back(full, function, args, kwargs) from None
             else:
                 return ticket or errand.ticket
-        return self.shared.submit(future, function, args, kwargs, leash)
+        return self.shared.submit(future, function, args, kwargs, leash, again=again)
 
     def batch(
         self,
@@ -254,7 +258,8 @@ class AutoPool:
 
     def wait_ended(self, timeout: float | None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        for pool in self.pools():
+        # Calls come back to the shared one.
+        for pool in reversed(self.pools()):
             if not pool.wait_ended(None if deadline is None else max(0.0, deadline - time.monotonic())):
                 return False
         return True

@@ -309,7 +309,7 @@ class BlockingExecutor(Executor):
 
         ``retries`` is how often a call that raised one of ``retry_on`` (an exception class or a tuple of them), was
         timed out or lost its worker process is made again, at once; what it did before it failed is done again. The
-        error of the last attempt is raised.
+        error of the last attempt is raised. A shutdown that does not cancel futures finishes all attempts of those.
 
         A call that QueueFull refuses was not made, and is not made again. With ``on_error="return"`` a TaskTimeout
         stands in the place of a result.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hypern._chunk import run_chunk
 from hypern._route import Route
 from hypern._stats import Stats
+from hypern._stop import StopTask
 from hypern.errors import as_task_error, refused
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 class InPlacePool:
     """Has the outside of ``hypern._core.Pool``."""
+
+    decides = True
 
     def __init__(self) -> None:
         self._open = True
@@ -36,6 +39,8 @@ class InPlacePool:
         self._check_open()
         try:
             return function(*args, **(kwargs or {}))
+        except StopTask:
+            raise  # It is meant for the task that makes the call.
         except BaseException as error:
             raise as_task_error(error)  # noqa: B904 - it has its cause.
 
@@ -46,11 +51,15 @@ class InPlacePool:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
         leash: None = None,
+        *,
+        again: bool = False,
     ) -> None:
         self._check_open()
         future.set_running_or_notify_cancel()
         try:
             result = function(*args, **(kwargs or {}))
+        except StopTask:
+            raise
         except BaseException as error:
             future.set_exception(error)
         else:
@@ -116,6 +125,8 @@ class InPlaceBatch:
         results, failure = None, None
         try:
             results = run_chunk(self._kind, self._function, items)
+        except StopTask:
+            raise
         except BaseException as error:
             failure = as_task_error(error)
         self._done.append((index, results, time.perf_counter() - began, failure))

@@ -74,6 +74,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 class OptionsPool:
     """What runs calls of a pool, with options."""
 
+    decides = True
+
     def __init__(self, pool: Any, options: Options) -> None:
         self._pool = pool
         self._options = options

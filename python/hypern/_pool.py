@@ -229,11 +229,8 @@ def call(
 
 def _deciding(pool: Pool) -> _auto.AutoPool | InPlacePool | None:
     """Return the pool if it decides for each call, None where it is one of the core, with one backend."""
-    if isinstance(pool, InPlacePool):
-        return pool
-    from hypern import _core
-
-    return None if isinstance(pool, _core.Pool) else pool
+    # Not by its class: a worker's interpreter cannot load the core.
+    return cast("_auto.AutoPool | InPlacePool", pool) if getattr(pool, "decides", False) else None
 
 
 def _make_enter(settings: Settings) -> Callable[[int], None]:
@@ -392,6 +389,9 @@ class _Lifetime:
         from hypern import _core
 
         try:
+            for pool in pools:
+                pool.wait_ended(None)
+            # A call that came back may have been made again here meanwhile.
             for pool in pools:
                 pool.wait_ended(None)
             _core.end_interpreters(GRACE)

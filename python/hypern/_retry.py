@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypern._kind import CAUGHT
 from hypern._stream import opened
-from hypern.errors import BrokenPool, QueueFull, ShutdownError, TaskError, TaskInterrupted, TransferError
+from hypern.errors import BrokenPool, QueueFull, ShutdownError, TaskError, TaskInterrupted, TransferError, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,44 +62,63 @@ class Attempts:
 
     def submit(self) -> Attempts | None:
         """Make the first attempt; return what a future is bound to, None where it is settled."""
+        future = self._future
         self._first = self._submit()
-        return None if self._future.done() else self
+        return None if future.done() else self
 
-    def _submit(self) -> _core.Ticket | None:
+    def _submit(self, *, again: bool = False) -> _core.Ticket | None:
         self._leash = self._pool.leash(self._options.timeout)
         if self._interrupted and self._leash is not None:
             self._leash.interrupt()
-        ticket: _core.Ticket | None = self._pool.submit(self, *self._call, self._leash)
+        ticket: _core.Ticket | None = self._pool.submit(self, *self._call, self._leash, again=again)
         return ticket
 
     # For the pool
 
     def set_running_or_notify_cancel(self) -> bool:
-        self._started = self._started or self._future.set_running_or_notify_cancel()
+        if not self._started:
+            self._started = self._future.set_running_or_notify_cancel()
+            if not self._started:
+                self._let_go()
         return self._started
 
     def cancel(self) -> bool:
         if self._error is None:
             return self._future.cancel()
-        self._future.set_exception(self._error)
+        self._settle(self._error)
         return True
 
     def set_result(self, result: Any) -> None:
-        self._future.set_result(result)
+        future = self._future
+        self._let_go()
+        future.set_result(result)
 
     def set_exception(self, error: BaseException) -> None:
         self._error = error
         if self._left > 0 and not self._interrupted and is_worth_another(error, self._options.retry_on):
             self._left -= 1
             try:
-                ticket = self._again = self._context.run(self._submit)
+                ticket = self._again = self._context.copy().run(self._submit, again=True)
             except (BrokenPool, QueueFull, ShutdownError):
                 pass
             else:
-                if self._awaited_inside and ticket is not None:
+                if self._interrupted:
+                    self.interrupt()
+                elif ticket is not None and (self._awaited_inside or not self._pool.is_open()):
+                    # The workers may have ended, or wait for it.
                     ticket.assist()
                 return
-        self._future.set_exception(error)
+        self._settle(error)
+
+    def _settle(self, error: BaseException) -> None:
+        future = self._future
+        self._let_go()
+        future.set_exception(error)
+
+    def _let_go(self) -> None:
+        """Part from the future, which refers to this, and from the call, when nothing more becomes of them."""
+        del self._future, self._call, self._context
+        self._error = None
 
     # For the future
 
@@ -121,6 +140,9 @@ class Attempts:
         self._interrupted = True
         if self._leash is not None:
             self._leash.interrupt()
+        # The one before has started.
+        if (ticket := self._again) is not None and ticket.withdraw():
+            self._settle(stopped(None))
 
 
 class RetryingBatch:

@@ -40,6 +40,9 @@ pub enum Limit {
     Heeded,
     /// Accepted always: for a task pushed by a worker of this pool, which would otherwise wait for itself.
     Passed,
+    /// Accepted also after the queue was closed, unless it was drained: for a task that goes on with one that was accepted.
+    /// Who pushes it sees to it that somebody takes it where the queue is closed.
+    Owed,
 }
 
 /// What a worker that asks for work is to do.
@@ -72,6 +75,8 @@ pub struct Queue<T> {
     space: Option<Arc<Space>>,
     /// Set once, by [`Queue::close`]; never cleared.
     closed: AtomicBool,
+    /// Set once, by [`Queue::drain`]; never cleared.
+    drained: AtomicBool,
     idle: Idle,
     pause: Pause,
 }
@@ -84,6 +89,7 @@ impl<T> Queue<T> {
             pending: AtomicUsize::new(0),
             space,
             closed: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             idle: Idle::new(),
             pause: Pause::new(),
         }
@@ -96,7 +102,7 @@ impl<T> Queue<T> {
 
     /// Accepts `task`, or gives it back at once. Never waits.
     pub fn push(&self, task: T, limit: Limit) -> Result<Ticket<T>, PushError<T>> {
-        if self.is_closed() {
+        if self.refuses(limit) {
             return Err(PushError::Closed(task));
         }
         if !self.reserve(limit) {
@@ -105,7 +111,7 @@ impl<T> Queue<T> {
         let ticket = Ticket::new(task);
         self.tickets.push(ticket.clone());
         fence(Ordering::SeqCst);
-        if self.is_closed() {
+        if self.refuses(limit) {
             // The last worker may have left before the ticket was visible: whoever claims it first decides.
             if let Some(task) = self.claim(&ticket) {
                 return Err(PushError::Closed(task));
@@ -210,8 +216,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Claims everything that has not been started.
+    /// Claims everything that has not been started. Called after [`Queue::close`].
     pub fn drain(&self) -> Vec<T> {
+        self.drained.store(true, Ordering::SeqCst);
         std::iter::from_fn(|| self.try_take()).collect()
     }
 
@@ -225,10 +232,17 @@ impl<T> Queue<T> {
         self.closed.load(Ordering::SeqCst)
     }
 
+    fn refuses(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Heeded | Limit::Passed => self.is_closed(),
+            Limit::Owed => self.drained.load(Ordering::SeqCst),
+        }
+    }
+
     fn reserve(&self, limit: Limit) -> bool {
         if let Some(space) = &self.space {
             match limit {
-                Limit::Passed => space.overfill(),
+                Limit::Passed | Limit::Owed => space.overfill(),
                 Limit::Heeded if !space.take() => return false,
                 Limit::Heeded => {}
             }

@@ -199,8 +199,12 @@ impl Pool {
 
     /// Hands one call to a worker, which settles `future`; waits while the queue is full, as long as the pool is patient.
     ///
+    /// A call that is made `again`, by whoever settles its future, was accepted before: also a pool that was shut down finishes
+    /// it, where somebody assists, unless it cancels what has not started.
+    ///
     /// Returns a ticket for those who wait for the future; None where it is settled already.
-    #[pyo3(signature = (future, function, args, kwargs, leash=None))]
+    #[pyo3(signature = (future, function, args, kwargs, leash=None, *, again=false))]
+    #[expect(clippy::too_many_arguments, reason = "one call and how it is made")]
     fn submit(
         &self,
         py: Python<'_>,
@@ -209,6 +213,7 @@ impl Pool {
         args: Py<PyTuple>,
         kwargs: Option<Py<PyDict>>,
         leash: Option<Leash>,
+        again: bool,
     ) -> PyResult<Option<Ticket>> {
         let core = &self.0;
         let leash = leash.unwrap_or_else(|| Leash::new(None));
@@ -229,7 +234,12 @@ impl Pool {
             Err(error) => return Err(error),
         };
         let task = Task::new(work, Reply::Future(future), Some(leash.clone()));
-        match push(py, core, task, if lineage::contains(core.id) { Limit::Passed } else { Limit::Heeded }, deadline)? {
+        let limit = match lineage::contains(core.id) {
+            true if again => Limit::Owed,
+            true => Limit::Passed,
+            false => Limit::Heeded,
+        };
+        match push(py, core, task, limit, deadline)? {
             Ok(ticket) => Ok(Some(Ticket::new(core, ticket, Some(leash)))),
             Err(refused) => Err(refusal(py, core, &refused, given)),
         }
@@ -316,7 +326,11 @@ impl Pool {
     /// Waits until every worker has ended, at most `timeout` seconds; tells whether they have.
     #[pyo3(signature = (timeout))]
     fn wait_ended(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        wait_for(py, timeout, |piece| self.0.lifecycle.wait_ended(piece) && self.0.settling.wait_ended(piece))
+        let Core { lifecycle, settling, .. } = &*self.0;
+        // Who settles a future may have started an assistant.
+        wait_for(py, timeout, |piece| {
+            lifecycle.wait_ended(piece) && settling.wait_ended(piece) && lifecycle.live() == 0
+        })
     }
 
     /// Waits until no worker is left in a task that does not stop, at most `timeout` seconds; tells whether none is.
@@ -409,7 +423,7 @@ impl Ticket {
 impl Ticket {
     /// Takes the task back unless it has been started.
     fn cancel(&self) {
-        drop(self.core.queue.claim(&self.ticket));
+        drop(self.core.take_back(&self.ticket));
     }
 
     /// Called before a wait that begins now: a thread that works for the pool runs the task itself where it is its own,
@@ -432,15 +446,17 @@ impl Ticket {
         }
     }
 
-    /// Takes the task of a cancelled future out of the queue, unless a worker has it by now.
-    fn withdraw(&self, py: Python<'_>) {
+    /// Takes the task of a future that is cancelled, or to be settled otherwise, out of the queue; tells whether it was there.
+    fn withdraw(&self, py: Python<'_>) -> bool {
         if self.core.is_inherited() {
-            return;
+            return false;
         }
-        if let Some(Task { reply: Reply::Future(future), .. }) = self.core.take_back(&self.ticket) {
+        let Some(Task { reply, .. }) = self.core.take_back(&self.ticket) else { return false };
+        if let Reply::Future(future) = reply {
             // Tells those who wait for the future that it is cancelled.
             start_future(py, &future);
         }
+        true
     }
 
     /// Sees to it that somebody runs the task while the current thread, which works for the pool, waits for it.
