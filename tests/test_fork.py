@@ -537,11 +537,16 @@ assert ledger.lines() == [str(number) for number in range(5)], ledger.lines()
 def test_a_child_stops_no_task_of_its_parent(backend):
     script(
         """
-from sync import Gate
+from sync import Gate, eventually
 with Gate() as gate:
     futures = [executor.submit(gate.door.wait, "once"), executor.options(retries=1).submit(gate.door.wait, "again")]
     gate.arrived(2)
-    assert forked(lambda: [future.interrupt() for future in futures] and 7) == 7
+    def interrupts():
+        for future in futures:
+            future.interrupt()
+        assert not eventually(lambda: any(future.done() for future in futures), 1)
+        return 7
+    assert forked(interrupts) == 7
     gate.open()
     assert [future.result(20) for future in futures] == ["once", "again"]
 executor.shutdown()
