@@ -14,7 +14,7 @@ import pytest
 import tasks
 from child import STRICT, run
 from hypern import ShutdownError, TaskError, TransferError, WorkerCrashed
-from sync import aside, count, eventually
+from sync import counted, aside, count, eventually
 
 
 def squares(number):
@@ -107,13 +107,6 @@ def test_all_workers_work_within_a_buffer(make, gate):
     gate.open()
     assert first.result(20) == 0
     results.close()
-
-
-def counted():
-    """See to it that a free-threaded Python counts references to what an idle thread has made, which only it would do."""
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        gc.collect()
-    return True
 
 
 def test_memory_stays_flat(pool):
