@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import Future
