@@ -37,9 +37,10 @@ CALLS = {
 
 
 @pytest.mark.explicit
+@pytest.mark.parametrize("options", [{}, {"full_timeout": 60}], ids=["for ever", "in time"])
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_waits_for_a_slot_and_then_runs(make, gate, call):
-    executor, queued = full(make, gate)
+def test_a_call_waits_for_a_slot_and_then_runs(make, gate, call, options):
+    executor, queued = full(make, gate, **options)
     function, expected = CALLS[call]
     caller = aside(function, executor)
     with pytest.raises(concurrent.futures.TimeoutError):
@@ -258,19 +259,6 @@ def test_a_batch_that_has_begun_waits_for_its_own_chunks(make, policy):
     numbers = range(300)
     assert executor.map(tasks.square, numbers, chunk_size=1) == [n * n for n in numbers]
     assert executor.run_parallel([(tasks.square, (n,)) for n in numbers]) == [n * n for n in numbers]
-
-
-@pytest.mark.explicit
-@pytest.mark.parametrize("call", CALLS)
-def test_a_slot_that_is_free_in_time_is_taken(make, gate, call):
-    executor, queued = full(make, gate, full_timeout=60)
-    function, expected = CALLS[call]
-    caller = aside(function, executor)
-    with pytest.raises(concurrent.futures.TimeoutError):
-        caller.result(0.1)
-    gate.open()
-    assert caller.result(20) == expected
-    assert [future.result(20) for future in queued] == [0]
 
 
 @pytest.mark.explicit

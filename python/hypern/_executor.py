@@ -440,9 +440,13 @@ class BlockingExecutor(Executor):
         else:
             kind, items = _STARRED[kind], zip(*iterables, strict=False)
         batch = _pool.batch(self._opened(), kind, function, ordered=ordered, letterbox=letterbox)
-        flow = Flow(batch, items, chunk_size, largest)
+        flow = Flow(batch, items, self._chunk_size(chunk_size), largest)
         flow.progress = _progress.begin(progress, iterables)
         return flow
+
+    def _chunk_size(self, asked: int) -> int:
+        """Return how many items a chunk holds where a call asks for ``asked``; 0 adapts it."""
+        return asked
 
     def _stream(
         self, function: Any, iterables: tuple[Any, ...], options: _Options, letterbox: _core.Letterbox | None

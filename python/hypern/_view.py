@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import EllipsisType
 
-    from hypern import _core, _progress
-    from hypern._batch import Flow
     from hypern._route import Route
 
 
@@ -59,22 +57,8 @@ class View(BlockingExecutor):
     def __del__(self) -> None:
         """Leave the workers to the executor."""
 
-    def _flow(
-        self,
-        kind: int,
-        function: Any,
-        iterables: tuple[Any, ...],
-        chunk_size: int,
-        progress: _progress.Option,
-        *,
-        ordered: bool = True,
-        letterbox: _core.Letterbox | None = None,
-        largest: int | None = None,
-    ) -> Flow:
-        size = chunk_size or self._options.chunk_size()
-        return super()._flow(
-            kind, function, iterables, size, progress, ordered=ordered, letterbox=letterbox, largest=largest
-        )
+    def _chunk_size(self, asked: int) -> int:
+        return asked or self._options.chunk_size()
 
     def _opened(self) -> Any:
         """Return the pool, seen through the options."""

@@ -14,9 +14,9 @@ use crate::core::Core;
 use crate::face::Face;
 use crate::leash::{self, Leash};
 use crate::lineage;
-use crate::pool::{Pool, prepare_chunk, push};
+use crate::pool::{Pool, prepare_chunk, push, ship};
 use crate::task::{Inbox, Letter, Reply, Shipment, Task, Work};
-use crate::waiting::wait_detached;
+use crate::waiting::{deadline_in, is_over, sooner, wait_detached};
 
 /// The chunks that one call of `map`, `run_parallel` or `imap` has handed out and not got back.
 ///
@@ -85,9 +85,7 @@ impl Batch {
         open: Arc<Mutex<VecDeque<Open>>>,
     ) -> PyResult<Self> {
         let shipped = match core.backend.is_isolated() {
-            true => {
-                core.face.ship.call1(py, (&function,))?.extract::<Option<PyRef<'_, Shipment>>>(py)?.map(|f| f.clone())
-            }
+            true => ship(py, core, &function)?,
             false => None,
         };
         Ok(Self { core: Arc::clone(core), inbox, kind, function, shipped, limit, open })
@@ -136,9 +134,8 @@ impl Batch {
             return Ok(vec![letter]);
         }
         wait_detached(py, |period| {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let letters = self.inbox.mailbox.take([left, period].into_iter().flatten().min());
-            (!letters.is_empty() || left.is_some_and(|left| left.is_zero())).then_some(letters)
+            let letters = self.inbox.mailbox.take(sooner(period, deadline));
+            (!letters.is_empty() || is_over(deadline)).then_some(letters)
         })
     }
 }
@@ -193,9 +190,7 @@ impl Batch {
     /// Either the results or the error are None.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Done>> {
-        let timeout = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut letters = self.next_letters(py, deadline)?;
+        let mut letters = self.next_letters(py, deadline_in(timeout))?;
         letters.sort_unstable_by_key(|letter| letter.index);
         self.open().retain(|chunk| letters.binary_search_by_key(&chunk.index, |letter| letter.index).is_err());
         let face: &Face = &self.core.face;

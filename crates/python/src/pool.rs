@@ -26,7 +26,7 @@ use crate::lineage::{self, Mark};
 use crate::outcome::start_future;
 use crate::sight;
 use crate::task::{Call, Encoded, Inbox, Reply, Shipment, Task, Work};
-use crate::waiting::wait_detached;
+use crate::waiting::{deadline_in, is_over, limit, sooner, wait_detached};
 
 /// Workers of one backend with their queue.
 #[pyclass(module = "hypern._core", frozen)]
@@ -398,8 +398,7 @@ impl Pool {
     /// seconds; see `hypern._stacks`.
     #[expect(clippy::unused_self, reason = "a pool is asked about its workers")]
     fn ask(&self, py: Python<'_>, workers: Vec<PyRef<'_, Worker>>, timeout: f64) -> Vec<Option<Vec<u8>>> {
-        let deadline =
-            Duration::try_from_secs_f64(timeout).ok().and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = deadline_in(Some(timeout));
         let answers: Vec<_> = workers.iter().map(|worker| sight::ask(&worker.0.reach)).collect();
         py.detach(|| {
             answers.iter().map(|answer| answer.wait(Duration::ZERO, sooner(None, deadline)).flatten()).collect()
@@ -556,16 +555,6 @@ fn wait_for_turn(py: Python<'_>, core: &Core) -> PyResult<()> {
     }
 }
 
-/// The shorter one of a time and what is left until a deadline.
-fn sooner(timeout: Option<Duration>, deadline: Option<Instant>) -> Option<Duration> {
-    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    [timeout, left].into_iter().flatten().min()
-}
-
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| deadline <= Instant::now())
-}
-
 /// Pushes a task; where the queue is full, waits for space and tries once more.
 ///
 /// In one step, because the wait may take the only notification there is: it must not be lost to a signal handler.
@@ -599,12 +588,17 @@ pub(crate) fn prepare_call(
     let (function, shipped) = match function.bind(py).cast_exact::<PyTuple>() {
         Ok(both) => both.extract::<(Py<PyAny>, Option<Shipment>)>()?,
         Err(_) => {
-            let shipped = core.face.ship.call1(py, (&function,))?.extract::<Option<Shipment>>(py)?;
+            let shipped = ship(py, core, &function)?;
             (function, shipped)
         }
     };
     let data = (args, kwargs).into_pyobject(py)?.into_any();
     encode(py, core, Kind::Call, &function, shipped, &data, awaited).map(Work::Encoded)
+}
+
+/// The function in the form that is sent once; `None` where it travels with its arguments.
+pub(crate) fn ship(py: Python<'_>, core: &Core, function: &Py<PyAny>) -> PyResult<Option<Shipment>> {
+    Ok(core.face.ship.call1(py, (function,))?.extract::<Option<Shipment>>(py)?)
 }
 
 /// Makes the work of one chunk, in the form of the backend.
@@ -670,14 +664,9 @@ fn wait_for(
     timeout: Option<f64>,
     wait: impl Fn(Option<Duration>) -> bool + Send + Sync,
 ) -> PyResult<bool> {
-    let deadline = limit(timeout).and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = deadline_in(timeout);
     wait_detached(py, |period| {
         let ended = wait(sooner(period, deadline));
         (ended || is_over(deadline)).then_some(ended)
     })
-}
-
-/// A time in seconds; one that is too long to come is none.
-fn limit(seconds: Option<f64>) -> Option<Duration> {
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
 }

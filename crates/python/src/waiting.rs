@@ -1,7 +1,7 @@
 //! Waiting without the interpreter, in pieces short enough for Ctrl-C.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
@@ -54,4 +54,24 @@ fn handles_signals(py: Python<'_>) -> PyResult<bool> {
     let handles = main.eq(threading.call_method0("get_ident")?)?;
     HANDLES_SIGNALS.set(Some((generation, handles)));
     Ok(handles)
+}
+
+/// A time in seconds; one that is too long to come is none.
+pub(crate) fn limit(seconds: Option<f64>) -> Option<Duration> {
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+}
+
+/// When `seconds` from now are over; `None`: never.
+pub(crate) fn deadline_in(seconds: Option<f64>) -> Option<Instant> {
+    limit(seconds).and_then(|time| Instant::now().checked_add(time))
+}
+
+/// The shorter one of a time and what is left until a deadline.
+pub(crate) fn sooner(timeout: Option<Duration>, deadline: Option<Instant>) -> Option<Duration> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    [timeout, left].into_iter().flatten().min()
+}
+
+pub(crate) fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
