@@ -337,6 +337,24 @@ def test_a_thread_that_threading_does_not_know_is_waited_for():
     ).ok()
 
 
+def test_a_thread_that_has_yet_to_begin_is_waited_for():
+    run(
+        """
+        import os
+        from hypern import BlockingExecutor
+
+        def leave_one():
+            import _thread
+            _thread.start_new_thread(abs, (-1,))
+
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # On one core it often begins late.
+        for _ in range(30):
+            with BlockingExecutor(1, backend="interpreters") as executor:
+                executor.run_sync(leave_one)
+        """
+    ).ok()
+
+
 def test_a_slow_end_of_one_interpreter_does_not_keep_others_from_being_made():
     run(
         """

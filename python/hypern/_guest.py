@@ -8,7 +8,6 @@ import atexit
 import builtins
 import gc
 import sys
-import time
 
 from hypern import _kind, _rebuilt, _wire
 from hypern._chunk import run_chunk
@@ -105,9 +104,6 @@ def _leave() -> None:
     if threading is not None:
         threading._shutdown()
     atexit._run_exitfuncs()
-    # Threads that `threading` does not know: CPython 3.13 ends the process if one is left.
-    while sys.version_info < (3, 14) and _thread._count():
-        time.sleep(0.001)
     # A pattern among the filters keeps all memory of the interpreter from being freed, if any module holds `warnings`.
     _warnings.filters[:] = [each for each in _warnings.filters if not any(map(_is_pattern, each))]
     gc.unfreeze()  # The end collects what is left, which frees the memory of the interpreter.

@@ -12,6 +12,8 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(not(Py_3_14))]
+use std::{thread, time::Duration};
 
 use hypern_pool::{Alive, Lifecycle};
 use hypern_wire::{Frame, Kind};
@@ -283,8 +285,31 @@ fn create(home: Home) -> Result<*mut ffi::PyThreadState, String> {
     Ok(state)
 }
 
+/// Waits until no thread but that of `state`, which is detached, has a state in its interpreter: CPython 3.13 ends the process
+/// where one is left. `threading._shutdown` does not know those that `_thread` has started, and `_thread._count` not those that
+/// have yet to begin.
+#[cfg(not(Py_3_14))]
+fn wait_for_threads(state: *mut ffi::PyThreadState) {
+    loop {
+        {
+            // SAFETY: as in `end_state`.
+            let _attached = unsafe { Attached::enter(state) };
+            // SAFETY: the interpreter lives, and its states are made and deleted by threads that have its GIL, as this one has.
+            unsafe {
+                let first = ffi::PyInterpreterState_ThreadHead(ffi::PyThreadState_GetInterpreter(state));
+                if first == state && ffi::PyThreadState_Next(first).is_null() {
+                    return;
+                }
+            }
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Ends the interpreter of a state; the thread is detached before and after.
 fn end_state(state: *mut ffi::PyThreadState) {
+    #[cfg(not(Py_3_14))]
+    wait_for_threads(state);
     let _serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the state must be the one that was made with the interpreter, attached, on the thread that made it, with no
     // other thread inside: interrupts have ended (`Reach`), and the call waits for threads that tasks have started.
