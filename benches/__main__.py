@@ -16,7 +16,7 @@ from typing import Any
 
 from benches.measure import Goal
 
-BENCHES = ("scaling", "overhead", "records", "tiny", "large", "awaits", "loop_lag", "memory")
+BENCHES = ("scaling", "overhead", "records", "tiny", "large", "awaits", "loop_lag", "memory", "web")
 
 
 def main() -> int:

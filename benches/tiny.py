@@ -14,7 +14,7 @@ import work
 
 ITEMS = 1_000_000
 CHUNKS = (1_000, 10_000, 100_000)
-SHARE = {"ThreadPoolExecutor": 50, "joblib": 10}
+SHARE = {"ThreadPoolExecutor": 50, "InterpreterPoolExecutor": 50, "joblib": 10}
 
 
 def main() -> None:

@@ -407,3 +407,13 @@ class Needs:
 
     def __reduce__(self):
         return imports, (self.name,)
+
+
+def squares_in_a_bridge(executor, number):
+    """Waits for a call of its own executor in a loop of its own."""
+    from hypern.aio import bridge
+
+    async def main():
+        return executor.run_sync(square, number)
+
+    return asyncio.run(bridge(main)())

@@ -25,6 +25,14 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in SOURCES]
 HAS_SUBINTERPRETERS = sys.version_info >= (3, 12)
 
+PUBLIC = ["hypern", "hypern.blocking", "hypern.errors"]
+try:
+    import hypern.web
+except ImportError:
+    pass  # One of its packages is not there.
+else:
+    PUBLIC += ["hypern.aio", "hypern.web"]
+
 each_source = pytest.mark.parametrize("path", SOURCES, ids=NAMES)
 
 
@@ -57,7 +65,7 @@ def test_the_module_of_helpers_gives_what_users_need():
     }
 
 
-@pytest.mark.parametrize("name", ["hypern", "hypern.blocking", "hypern.errors"])
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_listed_once_and_sorted(name):
     module = importlib.import_module(name)
     assert isinstance(module.__all__, tuple)
@@ -66,7 +74,7 @@ def test_public_names_are_listed_once_and_sorted(name):
         assert hasattr(module, each)
 
 
-@pytest.mark.parametrize("name", ["hypern", "hypern.blocking", "hypern.errors"])
+@pytest.mark.parametrize("name", PUBLIC)
 def test_no_public_name_is_left_out(name):
     """What a public module defines itself and does not hide by an underscore is in its list."""
     module = importlib.import_module(name)
@@ -114,7 +122,7 @@ def test_the_version_is_that_of_the_core_and_of_the_metadata():
 
 
 def public_objects():
-    for name in ("hypern", "hypern.blocking", "hypern.errors"):
+    for name in PUBLIC:
         module = importlib.import_module(name)
         for each in module.__all__:
             value = getattr(module, each)
@@ -282,13 +290,12 @@ def test_errors_depend_on_nothing_of_the_package():
 def test_modules_do_not_import_each_other_in_circles():
     graph = {}
     for path in SOURCES:
-        name = "hypern." + path.stem if path.stem != "__init__" else "hypern"
-        found = set()
+        top = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        found = graph.setdefault("hypern" if top == "__init__" else f"hypern.{top}", set())
         for imported in imports_at_import(ast.parse(path.read_text())):
             if imported.startswith("hypern."):
                 parts = imported.split(".")
                 found.add(".".join(parts[:2]))
-        graph[name] = found
     graph = {name: {each for each in found if each in graph and each != name} for name, found in graph.items()}
     done: set[str] = set()
 

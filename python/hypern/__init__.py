@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TransferError,
         WorkerCrashed,
     )
+    from hypern.web import Hypern as Hypern
 
 __all__ = (
     "BlockingExecutor",
@@ -45,6 +46,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Hypern":
+        # Not in `__all__`: it needs what not everybody has installed.
+        from hypern import web
+
+        return web.Hypern
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "BlockingExecutor":

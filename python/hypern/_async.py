@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from hypern import _core
+    from hypern._batch import Arrived, Flow
+    from hypern._loop import Await
     from hypern._stream import Stream
 
 T = TypeVar("T")
@@ -205,6 +207,31 @@ def desk() -> Desk:
         found = Desk(loop)
         _desks[loop] = weakref.ref(found)
     return found
+
+
+class ChunkWaiter:
+    """Waits for the chunks of a plain call in a bridged coroutine, or for space in the queue for another one."""
+
+    def __init__(self, await_: Await, patience: float | None, refuse: Callable[[], Exception]) -> None:
+        self._await = await_
+        #: Until when the first chunk may wait for space; None: as long as it takes.
+        self._deadline = None if patience is None else time.monotonic() + patience
+        #: Makes the error for one that has waited in vain.
+        self._refuse = refuse
+
+    def wait(self, flow: Flow) -> list[Arrived]:
+        """Return the chunks that have arrived; none where there may be space."""
+        patience: float | None = PATIENCE
+        while not (arrived := flow.take_back(0.0) if flow.in_flight else []):
+            if self._deadline is not None and not flow.chunks:
+                patience = self._deadline - time.monotonic()
+                if patience <= 0:
+                    raise self._refuse()
+            self._await(desk().news(patience))
+            if flow.unsent:
+                break
+            patience = None
+        return arrived
 
 
 class AsyncResults(AsyncIterator[T]):

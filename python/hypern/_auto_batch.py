@@ -31,7 +31,7 @@ class AutoBatch:
     """The chunks of one call: the first here, the rest elsewhere if that is worth it.
 
     Nobody knows what an item costs before one has run. So chunks run here, one at a time, until what they cost is
-    known or ``PATIENCE`` is over.
+    known or ``PATIENCE`` is over. Where a chunk that left shows that its items are worth no trip, the rest stays.
 
     Where a chunk comes back, it is run here, and with it all that ran elsewhere and come after it: one of those may
     have missed what it changed. What ran here is never run again. Where the caller takes results in any order
@@ -54,8 +54,8 @@ class AutoBatch:
         self._done_away: dict[int, Sequence[Any]] = {}
         #: Seconds that chunks have run here while nobody knew.
         self._spent = 0.0
-        #: When the last chunk was handed out while nobody knew.
-        self._since = 0.0
+        #: Until when the last chunk that was handed out while nobody knew may take, before that tells enough.
+        self._until = 0.0
         #: Chunks that are run again; nothing more is handed out meanwhile, as it may depend on them.
         self._running_again: set[int] = set()
         self._room = 1
@@ -72,16 +72,16 @@ class AutoBatch:
             except COMES_BACK as back:
                 self._flight.pop(self._last)
                 self._note(items, back)
-        self._since = time.perf_counter()
+        # A large one takes long even where its items are worth no trip.
+        self._until = time.perf_counter() + max(PATIENCE, LEAST[self._pool.backend] * len(items))
         return self._push_here(index, items, again=again)
 
     def wait(self, timeout: float | None = None) -> list[Done]:
         if self._leaves is not None:
             return self._take(self._shared.wait(timeout))
-        until = self._since + PATIENCE
-        left = max(0.0, until - time.perf_counter())
+        left = max(0.0, self._until - time.perf_counter())
         letters = self._shared.wait(left if timeout is None else min(left, timeout))
-        if letters or time.perf_counter() >= until:
+        if letters or time.perf_counter() >= self._until:
             self._decide(letters)
         return self._take(letters)
 
@@ -124,6 +124,8 @@ class AutoBatch:
                 continue
             if away and self._ordered:
                 self._done_away[index] = items
+            if away and error is None and CONCLUSIVE <= seconds < LEAST[self._pool.backend] * len(items):
+                self._stay(items)
             done.append((index, results, seconds, error))
         if back:
             return [*(each for each in done if each[0] < min(back)), *self._again(back, done)]
@@ -187,6 +189,12 @@ class AutoBatch:
             for _, items, _ in list(self._flight.values()):
                 for function in self._functions(items):
                     judge(function).worth = True
+
+    def _stay(self, items: Sequence[Any]) -> None:
+        """Keep here what is handed out from now on: the machine was busy when it was decided."""
+        self._leaves, self._room = False, 1
+        for function in self._functions(items):
+            judge(function).worth = False
 
     def _leave(self) -> None:
         away = self._pool.away()

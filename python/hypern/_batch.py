@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Protocol
 
 #: Work that a chunk should hold, in seconds: long against the hand-over, short against what a user notices.
@@ -25,6 +25,8 @@ PATIENCE = 0.002
 #: One chunk that is done: its index, its results or None, the seconds it ran, what it raised or None. Neither results
 #: nor an error: it is done no more, and comes again.
 Done = tuple[int, Any | None, float, BaseException | None]
+#: The same, with how many items it held in place of the seconds.
+Arrived = tuple[int, int, Any | None, BaseException | None]
 
 
 class Batch(Protocol):
@@ -159,12 +161,12 @@ class Flow:
         self._report()
         return self.chunks - 1
 
-    def take_back(self, timeout: float | None = None) -> list[tuple[int, int, Any | None, BaseException | None]]:
+    def take_back(self, timeout: float | None = None) -> list[Arrived]:
         """Wait until a chunk is done, at most ``timeout`` seconds; return index, size, results, error of each one.
 
         Neither results nor an error: the chunk is in flight again.
         """
-        arrived: list[tuple[int, int, Any | None, BaseException | None]] = []
+        arrived: list[Arrived] = []
         for index, results, seconds, error in self._batch.wait(timeout):
             if results is None and error is None:
                 self.in_flight[index] = 0
@@ -190,23 +192,27 @@ class Flow:
             self.progress.close()
 
 
-def drive(make_flow: Callable[[], Flow], *, finish: bool) -> list[Any]:
+def drive(
+    make_flow: Callable[[], Flow], *, finish: bool, wait: Callable[[Flow], list[Arrived]] | None = None
+) -> list[Any]:
     """Run all items of a flow and return the results in the order of the items.
 
     Raises what a failing chunk raised as soon as it is known, and never runs what was not started then; with
     ``finish``, runs everything first and raises for the first chunk that failed. An error of the iterable itself is
-    raised as it is.
+    raised as it is. ``wait`` is how to wait for chunks, or for space in the queue, where the flow itself does not.
     """
+    wait = wait or Flow.take_back
     results: dict[int, list[Any]] = {}
     failures: dict[int, BaseException] = {}
     flow = make_flow()
     try:
         while True:
             while not flow.exhausted and len(flow.in_flight) < (room := flow.room()) and (chunk := flow.pull(room)):
-                flow.push(chunk)
-            if not flow.in_flight:
+                if not flow.push(chunk):
+                    break
+            if not flow.in_flight and not flow.unsent:
                 break
-            for index, _, values, error in flow.take_back():
+            for index, _, values, error in wait(flow):
                 failures.pop(index, None)
                 if error is not None:
                     failures[index] = error
@@ -216,7 +222,10 @@ def drive(make_flow: Callable[[], Flow], *, finish: bool) -> list[Any]:
                 break
         if failures:
             raise failures[min(failures)]
-        return list(chain.from_iterable(results[index] for index in range(flow.chunks)))
+        gathered: list[Any] = []
+        for index in range(flow.chunks):
+            gathered += results.pop(index)
+        return gathered
     finally:
         flow.close()
         # The traceback of what is raised here refers to this frame.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from hypern import _guest, _pool, _progress
+from hypern import _guest, _loop, _pool, _progress, errors
 from hypern._batch import Flow, drive
 from hypern._future import Future
 from hypern._in_place import InPlacePool
@@ -133,12 +133,16 @@ class BlockingExecutor(Executor):
     def run_sync(self, callable: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``callable(*args, **kwargs)`` on a worker, wait for it, and return its result.
 
-        Other Python threads run while this one waits; Ctrl-C ends the wait, and the task where it has not started.
+        Other Python threads run while this one waits; Ctrl-C ends the wait, and the task where it has not started. The
+        event loop of this thread does not, except where ``hypern.aio.bridge`` has the coroutine wait in its place.
 
         Raises an exception that is both what the callable raised and a TaskError; ShutdownError if the executor is
         shut down; WorkerCrashed, TransferError, BrokenPool and QueueFull as their names say.
         """
-        return self._opened().run(callable, args, kwargs or None)
+        pool = self._opened()
+        if "asyncio" in sys.modules and (await_ := _loop.find_await()) is not None:
+            return await_(_pool.call(pool, callable, args, kwargs or None))
+        return pool.run(callable, args, kwargs or None)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand ``fn(*args, **kwargs)`` to a worker and return its future at once; wait where the queue is full.
@@ -177,7 +181,7 @@ class BlockingExecutor(Executor):
         for index, call in enumerate(calls):
             if type(call) is not tuple or len(call) != 2 or type(call[1]) is not tuple or not callable(call[0]):
                 calls[index] = _checked_call(index, call)
-        return drive(lambda: self._flow(CALLS, None, (calls,), 0, progress), finish=True)
+        return self._driven(CALLS, None, (calls,), 0, progress, finish=True)
 
     def map(  # type: ignore[override]
         self,
@@ -219,7 +223,7 @@ class BlockingExecutor(Executor):
         if timeout is not None or buffersize is not None or not self._submits_itself():
             options = {} if buffersize is None else {"buffersize": buffersize}
             return list(super().map(callable, *iterables, timeout=timeout, **options))
-        return drive(lambda: self._flow(EACH, callable, iterables, size, progress), finish=False)
+        return self._driven(EACH, callable, iterables, size, progress, finish=False)
 
     def imap(
         self,
@@ -421,6 +425,34 @@ class BlockingExecutor(Executor):
     def _submits_itself(self) -> bool:
         """Tell whether ``submit`` is ours: tqdm, for one, counts items by one of its own."""
         return getattr(self.submit, "__func__", None) is BlockingExecutor.submit
+
+    def _driven(
+        self,
+        kind: int,
+        function: Any,
+        iterables: tuple[Any, ...],
+        chunk_size: int,
+        progress: _progress.Option,
+        *,
+        finish: bool,
+    ) -> list[Any]:
+        """Run all chunks of a call and wait for them; arguments are those of ``_flow`` and ``drive``."""
+        wait = letterbox = None
+        if "asyncio" in sys.modules and (await_ := _loop.find_await()) is not None:
+            from hypern._async import ChunkWaiter, desk
+
+            letterbox = desk().letterbox
+            wait = ChunkWaiter(await_, self._settings.full_timeout, self._refusal).wait
+        return drive(
+            lambda: self._flow(kind, function, iterables, chunk_size, progress, letterbox=letterbox),
+            finish=finish,
+            wait=wait,
+        )
+
+    def _refusal(self) -> Exception:
+        """Make the error for a call whose first chunk found no space."""
+        settings = self._settings
+        return errors.full(settings.queue_size, settings.full_timeout or 0.0, None)
 
     def _flow(
         self,

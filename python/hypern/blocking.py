@@ -67,6 +67,15 @@ def set_default_executor(executor: BlockingExecutor) -> None:
         _default = executor
 
 
+def close_default_executor() -> None:
+    """Shut down the default executor, where there is one; the next call makes a new one."""
+    global _default
+    with _lock:
+        executor, _default = _default, None
+    if executor is not None:
+        executor.shutdown()
+
+
 def blocking_run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``fn(*args, **kwargs)`` on the default executor; see ``BlockingExecutor.run_sync``.
 
