@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import sys
 import threading
 
 import pytest
 
 import tasks
 from hypern import BlockingExecutor, TaskError
-from sync import aside
+from sync import aside, eventually
 
 
 def squares(number):
@@ -379,3 +381,48 @@ def test_big_items(pool):
 def test_items_and_results_are_the_very_objects(pool):
     items = [object() for _ in range(100)]
     assert all(result is item for result, item in zip(pool.map(tasks.identity, items), items))
+
+
+# Results as one list
+
+
+class Weighed:
+    """Something whose references can be counted."""
+
+
+def test_results_are_referred_to_as_often_as_by_any_list(make):
+    things = [Weighed() for _ in range(1000)]
+    before = [sys.getrefcount(thing) for thing in things]
+    executor = make(2)
+    for chunk_size in (0, 1, 7, 1000, 5000):
+        results = executor.map(tasks.identity, things, chunk_size=chunk_size)
+        assert len(results) == 1000
+        if executor._settings.backend == "threads":
+            assert results == things
+            assert [sys.getrefcount(thing) for thing in things] == [count + 1 for count in before]
+        del results
+    gc.collect()
+    assert eventually(lambda: [sys.getrefcount(thing) for thing in things] == before)
+
+
+def test_a_list_that_others_refer_to_stays_as_it_is():
+    from hypern import _core
+
+    kept, things = [object(), object()], [object()]
+    whole = [*kept, *things, *kept]
+    assert _core.gathered([kept, things.copy(), [], kept]) == whole
+    assert len(kept) == 2
+    assert _core.gathered([]) == []
+    assert _core.gathered([[]]) == []
+    with pytest.raises(TypeError):
+        _core.gathered([(1, 2)])
+
+
+def test_a_result_can_be_used_like_any_list(make):
+    results = make(2).map(tasks.square, range(5000))
+    results.append(1)
+    results.sort(reverse=True)
+    del results[10:]
+    results.extend(results)
+    gc.collect()
+    assert results == [number * number for number in range(4999, 4989, -1)] * 2

@@ -10,8 +10,10 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Protocol
+
+from hypern import _guest
 
 #: Work that a chunk should hold, in seconds: long against the hand-over, short against what a user notices.
 TARGET = 0.004
@@ -192,6 +194,15 @@ class Flow:
             self.progress.close()
 
 
+def _gathered(parts: list[list[Any]]) -> list[Any]:
+    """Return one list of what the parts hold; they are of no use afterwards."""
+    if _guest.is_guest():
+        return [*chain.from_iterable(parts)]
+    from hypern import _core
+
+    return _core.gathered(parts)
+
+
 def drive(
     make_flow: Callable[[], Flow], *, finish: bool, wait: Callable[[Flow], list[Arrived]] | None = None
 ) -> list[Any]:
@@ -220,12 +231,10 @@ def drive(
                     results[index] = values
             if failures and not finish:
                 break
+        values = None  # Of the last chunk.
         if failures:
             raise failures[min(failures)]
-        gathered: list[Any] = []
-        for index in range(flow.chunks):
-            gathered += results.pop(index)
-        return gathered
+        return _gathered([results.pop(index) for index in range(flow.chunks)])
     finally:
         flow.close()
         # The traceback of what is raised here refers to this frame.

@@ -11,6 +11,9 @@ __version__: str
 #: What ``hypern._wire.PlainCodec`` is made of; None on free-threaded builds.
 plain: tuple[Any, ...] | None
 
+def gathered(parts: list[list[Any]], /) -> list[Any]:
+    """Return one list of what the parts hold; those that nobody else refers to are empty afterwards."""
+
 @final
 class Pool:
     """Workers of one backend with their queue."""

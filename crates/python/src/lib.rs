@@ -3,8 +3,8 @@
 //! Rules that hold in every file (reasons in ARCHITECTURE.md):
 //! * nothing waits while attached to the interpreter: every wait is inside `Python::detach`;
 //! * Python objects are dropped while attached;
-//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gil.rs`, `home.rs`, `interpreter.rs`, `interrupt.rs`, `lent.rs`,
-//!   `plain.rs`, `sight.rs` and `watch.rs` only;
+//! * `unsafe` stands in `buffer.rs`, `context.rs`, `fork.rs`, `gathered.rs`, `gil.rs`, `home.rs`, `interpreter.rs`,
+//!   `interrupt.rs`, `lent.rs`, `plain.rs`, `sight.rs` and `watch.rs` only;
 //! * a thread that owns a subinterpreter uses PyO3 inside `Home::attach` only.
 #![deny(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod core;
 mod effort;
 mod face;
 mod fork;
+mod gathered;
 mod gil;
 mod home;
 #[cfg_attr(not(own_gil), path = "no_interpreter.rs")]
@@ -51,6 +52,8 @@ mod _core {
     use crate::buffer::Buffer;
     #[pymodule_export]
     use crate::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
+    #[pymodule_export]
+    use crate::gathered::gathered;
     #[pymodule_export]
     use crate::gil::needs_gil;
     #[pymodule_export]
