@@ -50,11 +50,14 @@ class Client:
     def post(self, path: str, body: Any = None, **headers: str) -> Answer:
         return self.ask("POST", path, body, headers)
 
+    def connected(self):
+        """A connection on which nothing was said."""
+        return contextlib.closing(socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE))
+
     @contextlib.contextmanager
     def asking(self, path: str):
         """A client that has asked and waits; leaving goes away without having heard anything."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        with contextlib.closing(connection):
+        with self.connected() as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
             yield connection
 

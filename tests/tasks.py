@@ -417,3 +417,11 @@ def squares_in_a_bridge(executor, number):
         return executor.run_sync(square, number)
 
     return asyncio.run(bridge(main)())
+
+
+def begins_and_ends(seconds):
+    """The times of the computer between which this kept a core busy."""
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        pass
+    return began, time.monotonic()

@@ -211,6 +211,25 @@ def test_the_task_runs_in_the_context_of_the_call(pool, in_loop):
     assert in_loop(main) == 9
 
 
+def test_a_context_of_its_own_inside(pool, in_loop):
+    async def main():
+        NUMBER.set(1)
+
+        def inside():
+            NUMBER.set(2)
+            pool.run_sync(tasks.nothing)
+            assert NUMBER.get() == 2
+            pool.map(tasks.square, range(10))
+            return NUMBER.get()
+
+        assert contextvars.copy_context().run(inside) == 2
+        assert NUMBER.get() == 1
+        pool.run_sync(tasks.nothing)
+        return NUMBER.get()
+
+    assert in_loop(main) == 1
+
+
 def test_a_bridge_in_a_bridge(pool, in_loop):
     @bridge
     async def inner(number):
@@ -418,6 +437,49 @@ def test_a_coroutine_that_nobody_finishes_is_closed(make, gate):
     del task
     coroutine.close()
     assert ended == [True]
+
+
+def test_a_failure_leaves_no_cycle(pool):
+    """Each would hold a task and a greenlet until the next collection."""
+
+    @bridge
+    async def fails():
+        with pytest.raises(ValueError):
+            pool.run_sync(tasks.fails_at, 1, 1)
+        raise LookupError
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        seen = []
+        for _ in range(5):
+            task = loop.create_task(fails())
+            seen.append(weakref.ref(task))
+            with pytest.raises(LookupError):
+                await task
+            del task
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return [each() for each in seen]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(main()) == [None] * 5
+    finally:
+        gc.enable()
+
+
+def test_long_items_of_a_map_are_handed_out_at_once(make):
+    """Also where the pool decides only after a while that they are worth the trip."""
+    executor = make(2)
+
+    async def main():
+        return executor.map(tasks.begins_and_ends, [0.4, 0.4])
+
+    for _ in range(2):  # The first one opens the second pool of `auto`.
+        times = asyncio.run(bridge(main)())
+    began, ended = zip(*times)
+    assert max(began) < min(ended)
 
 
 # Where it does not reach

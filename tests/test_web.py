@@ -105,7 +105,54 @@ def test_handlers_of_every_form(app):
         assert answers == ["asynchronous object", "asynchronous method", "object", "method"]
 
 
-@pytest.mark.parametrize("handler", [lambda: None, lambda a, b, c: None, 3, None])
+def test_handlers_that_look_like_something_else(app):
+    import functools
+
+    class Asynchronous:
+        async def __call__(self, request, response, more=None):
+            return response.text(f"object {more}")
+
+    async def page(request, limit=10):
+        return f"limit {limit}"
+
+    async def named(request, response=None):
+        return response.text("response")
+
+    async def everything(*arguments):
+        return f"{len(arguments)} arguments"
+
+    def decorated(handler):
+        return lambda request, response: handler(request)
+
+    app.get("/1")(page)
+    app.get("/2")(named)
+    app.get("/3")(everything)
+    app.get("/4")(functools.partial(Asynchronous(), more="more"))
+    app.get("/5")(decorated(page))
+    app.get("/6")(functools.partial(page, limit=3))
+    with serve(app) as client:
+        answers = [client.get(f"/{number}").text for number in range(1, 7)]
+    assert answers == ["limit 10", "response", "2 arguments", "object more", "limit 10", "limit 3"]
+
+
+async def _generates(request):
+    yield "part"
+
+
+class _Class:
+    def __init__(self, request):
+        pass
+
+    async def __call__(self):
+        pass
+
+
+def test_methods_are_a_list(app):
+    with pytest.raises(TypeError, match=r"\['POST'\]"):
+        app.route("/", "POST")
+
+
+@pytest.mark.parametrize("handler", [lambda: None, lambda a, b, c: None, 3, None, _generates, _Class])
 def test_what_cannot_be_a_handler_is_refused(app, handler):
     with pytest.raises(TypeError, match="handler"):
         app.get("/")(handler)
@@ -206,6 +253,10 @@ def test_forms_and_files(app):
             fields["file"] = (await fields["file"].read()).decode()
         return fields
 
+    @app.post("/raw")
+    async def raw(request):
+        return request.body()
+
     part = "--x\r\ncontent-disposition: form-data; name="
     body = f'{part}"kind"\r\n\r\nreport\r\n{part}"file"; filename="a.txt"\r\n\r\nlines\r\n--x--\r\n'
     with serve(app) as client:
@@ -215,6 +266,9 @@ def test_forms_and_files(app):
         assert multipart.json() == {"kind": "report", "file": "lines"}
         assert client.post("/form", "a=1").json() == {}
         assert client.ask("POST", "/form", body, {"content-type": "multipart/form-data"}).status == 400
+        # Who does not ask for the form has its body.
+        answer = client.ask("POST", "/raw", body, {"content-type": "multipart/form-data"})
+        assert answer.text == body
 
 
 # Nobody keeps others waiting
@@ -436,8 +490,8 @@ def test_starlette_exceptions_and_handlers_of_the_users_own():
 # Life
 
 
-def test_the_default_executor_ends_with_the_server(app):
-    set_default_executor(BlockingExecutor(1))
+def test_the_default_executor_ends_with_the_last_server(app, monkeypatch):
+    monkeypatch.setattr("hypern.blocking._default", None)
 
     @app.get("/")
     async def root(request):
@@ -445,12 +499,22 @@ def test_the_default_executor_ends_with_the_server(app):
 
     executor = get_default_executor()
     with serve(app) as client:
-        assert client.get("/").text == "9"
+        with serve(Hypern()):
+            assert client.get("/").text == "9"
         assert executor.is_running()
     assert not executor.is_running()
     # Another server has another one.
     with serve(app) as client:
         assert client.get("/").text == "9"
+
+
+def test_a_default_executor_that_somebody_has_set_is_theirs(app, make):
+    executor = make(1)
+    set_default_executor(executor)
+    with serve(app):
+        pass
+    assert executor.is_running()
+    assert get_default_executor() is executor
 
 
 def test_a_lifespan_of_the_users_own():
@@ -472,6 +536,107 @@ def test_a_lifespan_of_the_users_own():
     with serve(app) as client:
         assert client.get("/").text == "hello"
     assert order == [("begin", Hypern), "end"]
+
+
+def test_a_lifespan_of_any_form_that_starlette_takes():
+    order = []
+
+    async def lifespan(app):
+        order.append("begin")
+        yield
+        order.append("end")
+
+    with pytest.warns(Warning, match="deprecated"):
+        app = Hypern(lifespan=lifespan)
+    with serve(app):
+        assert order == ["begin"]
+    assert order == ["begin", "end"]
+
+
+def test_a_client_that_goes_is_no_error_to_middleware(app, make, gate, caplog):
+    from starlette.middleware.base import BaseHTTPMiddleware
+
+    async def passes(request, call_next):
+        return await call_next(request)
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=passes)
+    executor = make(1)
+    cancelled = threading.Event()
+
+    @app.get("/report")
+    async def report(request):
+        try:
+            executor.run_sync(gate.door.wait)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    @app.get("/light")
+    async def light(request):
+        return "light"
+
+    with serve(app) as client:
+        with client.asking("/report"):
+            gate.arrived()
+        assert cancelled.wait(20)
+        # Another one goes in the middle of its body.
+        with client.connected() as connection:
+            connection.sendall(b"POST /report HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345")
+        with client.connected() as connection:
+            connection.sendall(b"GET /light HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345")
+        assert client.get("/light").text == "light"
+        gate.open()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_middleware_may_play_the_body_back(app, pool):
+    class PlaysBack:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            if scope["type"] != "http":
+                return await self.app(scope, receive, send)
+            body = (await receive())["body"]
+
+            async def again():
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            return await self.app(scope, again, send)
+
+    app.add_middleware(PlaysBack)
+
+    @app.post("/square")
+    async def square(request):
+        return str(pool.run_sync(tasks.square, request.json()))
+
+    with serve(app) as client:
+        assert client.post("/square", 3).text == "9"
+
+
+def test_a_background_task_keeps_nobody_waiting(app, make, gate):
+    from starlette.background import BackgroundTask
+    from starlette.responses import PlainTextResponse
+
+    executor = make(1)
+
+    async def later():
+        executor.run_sync(gate.door.wait)
+
+    @app.get("/later")
+    async def answer(request):
+        return PlainTextResponse("soon", background=BackgroundTask(later))
+
+    @app.get("/light")
+    async def light(request):
+        return "light"
+
+    with serve(app) as client:
+        waiting = aside(client.get, "/later")
+        gate.arrived()
+        assert [client.get("/light").text for _ in range(5)] == ["light"] * 5
+        gate.open()
+        assert waiting.result(timeout=30).text == "soon"
 
 
 def test_middleware_sees_requests_and_responses(app, pool):

@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypern import _guest
-from hypern._batch import PATIENCE
 from hypern._stream import carried
+from hypern.errors import full
 
 if TYPE_CHECKING:
     from typing import Self
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hypern import _core
     from hypern._batch import Arrived, Flow
     from hypern._loop import Await
+    from hypern._pool import Settings
     from hypern._stream import Stream
 
 T = TypeVar("T")
@@ -130,7 +131,7 @@ class Desk:
         try:
             raise carried(error)
         finally:
-            del error
+            del error, call.future
 
     def _look(self, pool: _core.Pool) -> bool:
         """Look for the outcome of a lone call; tell whether the bell has rung."""
@@ -212,26 +213,26 @@ def desk() -> Desk:
 class ChunkWaiter:
     """Waits for the chunks of a plain call in a bridged coroutine, or for space in the queue for another one."""
 
-    def __init__(self, await_: Await, patience: float | None, refuse: Callable[[], Exception]) -> None:
+    def __init__(self, await_: Await, settings: Settings) -> None:
         self._await = await_
+        self._settings = settings
+        patience = settings.full_timeout
         #: Until when the first chunk may wait for space; None: as long as it takes.
         self._deadline = None if patience is None else time.monotonic() + patience
-        #: Makes the error for one that has waited in vain.
-        self._refuse = refuse
 
     def wait(self, flow: Flow) -> list[Arrived]:
-        """Return the chunks that have arrived; none where there may be space."""
-        patience: float | None = PATIENCE
-        while not (arrived := flow.take_back(0.0) if flow.in_flight else []):
-            if self._deadline is not None and not flow.chunks:
-                patience = self._deadline - time.monotonic()
-                if patience <= 0:
-                    raise self._refuse()
-            self._await(desk().news(patience))
-            if flow.unsent:
-                break
-            patience = None
-        return arrived
+        """Return the chunks that have arrived; none where another one may be handed out."""
+        arrived = flow.take_back(0.0) if flow.in_flight else []
+        # It may have been decided just now that there is room for more.
+        if arrived or (flow.has_more() and len(flow.in_flight) < flow.room()):
+            return arrived
+        patience = flow.decides_in()
+        if self._deadline is not None and not flow.chunks:
+            patience = self._deadline - time.monotonic()
+            if patience <= 0:
+                raise full(self._settings.queue_size, self._settings.full_timeout or 0.0, None)
+        self._await(desk().news(patience))
+        return flow.take_back(0.0) if flow.in_flight else []
 
 
 class AsyncResults(AsyncIterator[T]):
@@ -272,7 +273,6 @@ class AsyncResults(AsyncIterator[T]):
         """Tell whether there is another result, when that is known."""
         # Once for each chunk, so that results which are always there do not keep others from running.
         await asyncio.sleep(0)
-        patience: float | None = PATIENCE
         stream.advance(0.0)
         while not stream.has_result():
             if stream.is_over():
@@ -281,9 +281,7 @@ class AsyncResults(AsyncIterator[T]):
                 # Nobody else is at work: it is done here, also what is made again.
                 await asyncio.sleep(0)
             else:
-                # A pool that decides where the rest runs does so when nothing has come for a while.
-                await desk().news(patience)
-                patience = None
+                await desk().news(stream.decides_in())
             stream.advance(0.0)
         return True
 

@@ -31,7 +31,8 @@ class AutoBatch:
     """The chunks of one call: the first here, the rest elsewhere if that is worth it.
 
     Nobody knows what an item costs before one has run. So chunks run here, one at a time, until what they cost is
-    known or ``PATIENCE`` is over. Where a chunk that left shows that its items are worth no trip, the rest stays.
+    known or ``PATIENCE`` is over. Where a chunk of ``map`` shows later that its items are worth no trip, the rest
+    stays, and where one shows that they are, the rest leaves.
 
     Where a chunk comes back, it is run here, and with it all that ran elsewhere and come after it: one of those may
     have missed what it changed. What ran here is never run again. Where the caller takes results in any order
@@ -47,6 +48,8 @@ class AutoBatch:
         self._away: _core.Batch | None = None
         #: None while nobody knows.
         self._leaves: bool | None = None
+        #: Whether the rest stays because of what items cost, and for no other reason.
+        self._is_cheap = False
         #: Chunks in flight, by the numbers under which the core knows them: index, items, whether it went elsewhere.
         self._flight: dict[int, tuple[int, Sequence[Any], bool]] = {}
         self._last = 0
@@ -84,6 +87,9 @@ class AutoBatch:
         if letters or time.perf_counter() >= self._until:
             self._decide(letters)
         return self._take(letters)
+
+    def decides_in(self) -> float | None:
+        return None if self._leaves is not None else max(0.0, self._until - time.perf_counter())
 
     def cancel(self) -> None:
         self._shared.cancel()
@@ -124,8 +130,8 @@ class AutoBatch:
                 continue
             if away and self._ordered:
                 self._done_away[index] = items
-            if away and error is None and CONCLUSIVE <= seconds < LEAST[self._pool.backend] * len(items):
-                self._stay(items)
+            if error is None and seconds >= CONCLUSIVE and self._kind != CALLS:
+                self._weigh(seconds < LEAST[self._pool.backend] * len(items), away)
             done.append((index, results, seconds, error))
         if back:
             return [*(each for each in done if each[0] < min(back)), *self._again(back, done)]
@@ -148,7 +154,7 @@ class AutoBatch:
         kept += [(index, None, 0.0, None) for index in self._done_away if index >= first and index not in told | back]
         self._done_away = {index: items for index, items in self._done_away.items() if index < first}
         if self._kind != CALLS:
-            self._leaves, self._room = False, self._shared.room()
+            self._leaves, self._is_cheap, self._room = False, False, self._shared.room()
         for index in sorted(again):
             try:
                 self._push_here(index, again[index], again=True)
@@ -180,7 +186,7 @@ class AutoBatch:
             if error is not None or seconds < CONCLUSIVE:
                 return
             if seconds < LEAST[self._pool.backend] * len(self._flight[number][1]):
-                self._leaves = False
+                self._leaves, self._is_cheap = False, True
                 return
         if letters and not self._pool.opened() and self._spent < BEFORE_OPENING:
             return
@@ -190,11 +196,15 @@ class AutoBatch:
                 for function in self._functions(items):
                     judge(function).worth = True
 
-    def _stay(self, items: Sequence[Any]) -> None:
-        """Keep here what is handed out from now on: the machine was busy when it was decided."""
-        self._leaves, self._room = False, 1
-        for function in self._functions(items):
-            judge(function).worth = False
+    def _weigh(self, is_cheap: bool, away: bool) -> None:
+        """Decide anew by what items of a chunk cost: the machine was busy before, or items differ."""
+        if away and is_cheap and self._leaves:
+            self._leaves, self._is_cheap, self._room = False, True, 1
+            judge(self._function).worth = False
+        elif not away and not is_cheap and self._is_cheap:
+            self._is_cheap = False
+            self._leave()
+            judge(self._function).worth = self._leaves is True
 
     def _leave(self) -> None:
         away = self._pool.away()

@@ -38,6 +38,7 @@ class Batch(Protocol):
     def wait(self, timeout: float | None = None, /) -> list[Done]: ...
     def cancel(self) -> None: ...
     def room(self) -> int: ...
+    def decides_in(self) -> float | None: ...
 
 
 class Progress(Protocol):
@@ -155,6 +156,14 @@ class Flow:
         self.in_flight[self.chunks] = len(chunk)
         self.chunks += 1
         return True
+
+    def has_more(self) -> bool:
+        """Tell whether there may be items that nobody has pulled; a chunk that waits for space is none."""
+        return not self.exhausted and not self.unsent
+
+    def decides_in(self) -> float | None:
+        """Return in how many seconds to look whether there is room for more; None: when something has come."""
+        return self._batch.decides_in() if self.in_flight else None
 
     def refuse(self, chunk: Sequence[Any]) -> int:
         """Return the index of a chunk that cannot be handed out; it counts as done."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 from hypern import _extras, _loop
@@ -33,7 +33,7 @@ class _Bridge(greenlet):
     def wait(self, awaitable: Awaitable[Any]) -> Any:
         """Return what is awaited, or raise it; called inside of the greenlet."""
         steps: Any = awaitable.__await__()
-        step, told = steps.send, None
+        step, told, waited_for = steps.send, None, None
         try:
             while True:
                 try:
@@ -47,32 +47,38 @@ class _Bridge(greenlet):
                     step, told = steps.throw, error
         finally:
             # The traceback of what is raised here refers to this frame.
-            del told
+            del told, waited_for, step, steps
 
 
 @types.coroutine
-def run_bridged(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
-    """Await something as in ``bridge``."""
+def run_bridged(awaitable: Awaitable[T], before_wait: Callable[[], object] | None = None) -> Generator[Any, Any, T]:
+    """Await something as in ``bridge``; call ``before_wait`` before the first time that the loop is to wait."""
     inside = _Bridge()
     step: Any = inside.switch
     told: Any = awaitable
+    context = waited_for = None
     try:
         while True:
             # Each step may come from elsewhere: the loop runs in this greenlet, the task in this context.
             outside = getcurrent()
             inside.parent = outside
-            inside.gr_context = outside.gr_context
+            if inside.gr_context is context:  # Not inside of a `Context.run`.
+                inside.gr_context = context = outside.gr_context
             # None where it is closed after its loop.
             inside.task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
             waited_for = step(told)
             if inside.dead:
                 return waited_for
+            if before_wait is not None:
+                before_wait()
+                before_wait = None
             try:
                 step, told = inside.switch, (yield waited_for)
             except BaseException as error:
                 step, told = inside.throw, error
     finally:
-        del told
+        inside.task = None
+        del told, waited_for, step, inside
 
 
 def _find_bridge() -> _loop.Await | None:

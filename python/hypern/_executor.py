@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
-from hypern import _guest, _loop, _pool, _progress, errors
+from hypern import _guest, _loop, _pool, _progress
 from hypern._batch import Flow, drive
 from hypern._future import Future
 from hypern._in_place import InPlacePool
@@ -140,6 +140,7 @@ class BlockingExecutor(Executor):
         shut down; WorkerCrashed, TransferError, BrokenPool and QueueFull as their names say.
         """
         pool = self._opened()
+        # Looked up here because it is the fastest way to find that nothing of the kind is there.
         if "asyncio" in sys.modules and (await_ := _loop.find_await()) is not None:
             return await_(_pool.call(pool, callable, args, kwargs or None))
         return pool.run(callable, args, kwargs or None)
@@ -442,17 +443,12 @@ class BlockingExecutor(Executor):
             from hypern._async import ChunkWaiter, desk
 
             letterbox = desk().letterbox
-            wait = ChunkWaiter(await_, self._settings.full_timeout, self._refusal).wait
+            wait = ChunkWaiter(await_, self._settings).wait
         return drive(
             lambda: self._flow(kind, function, iterables, chunk_size, progress, letterbox=letterbox),
             finish=finish,
             wait=wait,
         )
-
-    def _refusal(self) -> Exception:
-        """Make the error for a call whose first chunk found no space."""
-        settings = self._settings
-        return errors.full(settings.queue_size, settings.full_timeout or 0.0, None)
 
     def _flow(
         self,

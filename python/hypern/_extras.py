@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 
 from hypern import _gil
 
@@ -21,7 +22,7 @@ def check_free_threaded(package: str, least: tuple[int, int], instead: str) -> N
     if _gil.is_enabled():
         return
     version = importlib.metadata.version(package)
-    if tuple(map(int, version.split(".")[:2])) < least:
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < least:
         raise ImportError(
             f"{package} {version} turns the GIL on, for the whole process, when it is imported by this free-threaded "
             f"Python; {package} {'.'.join(map(str, least))} does not. {instead}",

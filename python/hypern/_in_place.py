@@ -141,3 +141,6 @@ class InPlaceBatch:
 
     def room(self) -> int:
         return 1
+
+    def decides_in(self) -> None:
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ Await = Callable[[Awaitable[Any]], Any]
 #: Returns what awaits for the current call, None where no coroutine that is bridged makes it; set by ``hypern.aio``.
 find_bridge: Callable[[], Await | None] | None = None
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 #: Set by the first thread that warns; another one at the same time warns too.
 _has_warned = False
 

@@ -193,3 +193,6 @@ class RetryingBatch:
 
     def room(self) -> int:
         return self._batch.room()
+
+    def decides_in(self) -> float | None:
+        return self._batch.decides_in()

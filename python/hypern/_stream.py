@@ -63,6 +63,10 @@ class Stream:
         """Tell whether ``give`` gives something."""
         return bool(self._ready)
 
+    def decides_in(self) -> float | None:
+        """Return in how many seconds to advance, if nothing has come by then; None: when something has."""
+        return self._flow.decides_in()
+
     def is_over(self) -> bool:
         """Tell whether nothing more comes."""
         flow = self._flow

@@ -4,7 +4,8 @@ Needs greenlet, which the extra ``hypern[aio]`` brings.
 
 What is bridged is the coroutine and all that it calls or awaits. Tasks that it starts are on their own. A lock that is
 held around such a call is held while other coroutines run, as around an ``await``: a ``threading.Lock`` may then stop
-the loop for good. ``Future.result()``, ``imap`` and the functions of ``concurrent.futures`` still wait themselves.
+the loop for good. ``Future.result()``, ``imap``, ``map`` with a timeout, ``submit`` to a full queue and the functions
+of ``concurrent.futures`` still wait themselves, and so does a call in a greenlet of somebody else's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 if _guest.is_guest():
     # Calls are made in place there, and greenlet loads in no interpreter but the main one.
-    def run_bridged(awaitable: Awaitable[T]) -> Awaitable[T]:
+    def run_bridged(awaitable: Awaitable[T], before_wait: Callable[[], object] | None = None) -> Awaitable[T]:  # noqa: ARG001
         return awaitable
 else:
     from hypern._bridge import run_bridged

@@ -33,6 +33,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 #: Written under the lock.
 _default: BlockingExecutor | None = None
+#: Whether it was made here, and not given by somebody. Written under the lock.
+_is_own = False
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):  # A thread that does not exist in the child may hold it.
     os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
@@ -43,7 +45,7 @@ def get_default_executor() -> BlockingExecutor:
 
     Raises ValueError where an environment variable is not a whole number that makes sense.
     """
-    global _default
+    global _default, _is_own
     executor = _default
     if executor is not None and executor.is_running():
         return executor
@@ -51,7 +53,7 @@ def get_default_executor() -> BlockingExecutor:
         if _default is None or not _default.is_running():
             threads = checked_count(*_from_environment("HYPERN_BLOCKING_THREADS"), MAX_THREADS)
             stack_size = checked_stack_size(*_from_environment("HYPERN_BLOCKING_STACK"))
-            _default = BlockingExecutor(threads, stack_size=stack_size)
+            _default, _is_own = BlockingExecutor(threads, stack_size=stack_size), True
         return _default
 
 
@@ -60,20 +62,21 @@ def set_default_executor(executor: BlockingExecutor) -> None:
 
     Raises TypeError for anything but an executor.
     """
-    global _default
+    global _default, _is_own
     if not isinstance(executor, BlockingExecutor):
         raise TypeError(f"the default executor must be a BlockingExecutor, not {type(executor).__name__}")
     with _lock:
-        _default = executor
+        _default, _is_own = executor, False
 
 
-def close_default_executor() -> None:
-    """Shut down the default executor, where there is one; the next call makes a new one."""
+def _close_default_executor() -> None:
+    """Shut down the default executor if it was made here; the next call makes a new one."""
     global _default
     with _lock:
+        if _default is None or not _is_own:
+            return
         executor, _default = _default, None
-    if executor is not None:
-        executor.shutdown()
+    executor.shutdown()
 
 
 def blocking_run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -216,6 +216,11 @@ impl Batch {
         AHEAD * self.core.seats.len()
     }
 
+    /// In how many seconds it is decided whether there is room for more; that never changes here.
+    fn decides_in(&self) -> Option<f64> {
+        None
+    }
+
     /// Makes a batch that hands chunks to another pool; this one waits for them with its own.
     fn beside(&self, py: Python<'_>, pool: &Pool) -> PyResult<Self> {
         let function = self.function.clone_ref(py);

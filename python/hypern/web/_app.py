@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, get_name
 from starlette.types import ExceptionHandler, Lifespan
 
 from hypern import blocking
@@ -34,9 +35,10 @@ class Hypern(Starlette):
     handler asks for that with 400; a QueueFull that a handler does not catch with 503 and ``Retry-After`` after
     ``retry_after`` seconds; any other exception with 500, which tells nothing of it, and goes to the server's log.
 
-    When the server stops, the default executor is shut down, once its tasks have ended. Other arguments are those of
-    Starlette. No executor is made before a handler needs one, and one that was made before the server has forked is
-    opened anew in each child, so several worker processes do no harm.
+    When the server stops, the default executor is shut down, for which it waits 30 seconds, unless
+    ``set_default_executor`` was given it or another application still runs. No executor is made before a handler needs
+    one, and one that was made before the server has forked is opened anew in each child, so several worker processes do
+    no harm. Other arguments are those of Starlette.
 
     >>> app = Hypern()
     >>> @app.get("/items/{number:int}")
@@ -64,19 +66,22 @@ class Hypern(Starlette):
             routes,
             middleware,
             {QueueFull: refuse, **(exception_handlers or {})},
-            _then_close(lifespan),
+            lifespan,
             max_body_size=max_body_size,
         )
+        self.router.lifespan_context = _then_close(self.router.lifespan_context)
 
     def route(self, path: str, methods: Sequence[str] = ("GET",), *, name: str | None = None) -> Callable[[H], H]:
         """Return a decorator for the handler of a path; ``{name}`` and ``{name:int}`` in it are path parameters.
 
-        Raises TypeError for a handler that cannot be called with ``(request, response)`` or ``(request)``.
+        A second parameter of a handler that has a default is the response where it is called so. Raises TypeError for
+        ``methods`` that are no list of them; the decorator does for what cannot be called with one or two arguments.
         """
+        if isinstance(methods, str):
+            raise TypeError(f"methods must be a list of them, such as [{methods!r}], and not a str")
 
         def add(handler: H) -> H:
-            named = name or getattr(handler, "__name__", type(handler).__name__)
-            self.routes.append(Route(path, Endpoint(handler), methods=methods, name=named))
+            self.routes.append(Route(path, Endpoint(handler), methods=methods, name=name or get_name(handler)))
             return handler
 
         return add
@@ -122,18 +127,27 @@ class Hypern(Starlette):
         uvicorn.run(self, host=host, port=port, **{"workers": 1, **options})
 
 
-def _then_close(lifespan: Lifespan[Any] | None) -> Lifespan[Any]:
-    """Return a lifespan that shuts down the default executor at its end."""
+#: Applications of this process whose lifespan has begun and not ended. Written under the lock.
+_alive = 0
+_lock = threading.Lock()
+
+
+def _then_close(lifespan: Lifespan[Any]) -> Lifespan[Any]:
+    """Return a lifespan with which, where it is the last one to end, the default executor ends."""
 
     @asynccontextmanager
     async def lifespan_then_close(app: Any) -> AsyncIterator[Any]:
+        global _alive
+        with _lock:
+            _alive += 1
         try:
-            if lifespan is None:
-                yield
-            else:
-                async with lifespan(app) as state:
-                    yield state
+            async with lifespan(app) as state:
+                yield state
         finally:
-            await run_in_threadpool(blocking.close_default_executor)
+            with _lock:
+                _alive -= 1
+                is_last = _alive == 0
+            if is_last:
+                await run_in_threadpool(blocking._close_default_executor)
 
     return lifespan_then_close

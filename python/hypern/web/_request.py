@@ -20,18 +20,24 @@ class Request(HTTPConnection):
     Headers, ``path_params``, ``query_params``, cookies, ``client``, ``url``, ``state`` and the rest are Starlette's.
     """
 
-    def __init__(self, scope: Scope, body: bytes, form: FormData) -> None:
+    def __init__(self, scope: Scope, body: bytes, form: FormData | HTTPException) -> None:
         super().__init__(scope)
         self._body = body
+        #: Or why there is none.
         self._form = form
 
     @classmethod
     async def read(cls, scope: Scope, receive: Receive) -> Request:
-        """Read a request; ClientDisconnect where the client has gone, HTTPException where it asks for too much."""
+        """Read a request; ClientDisconnect where the client has gone, HTTPException where its body is too large."""
         unread = Unread(scope, receive)
         body = await unread.body()
-        is_form = unread.headers.get("content-type", "").lower().startswith(_FORMS)
-        return cls(scope, body, await unread.form() if is_form else FormData())
+        form: FormData | HTTPException = FormData()
+        if unread.headers.get("content-type", "").lower().startswith(_FORMS):
+            try:
+                form = await unread.form()
+            except HTTPException as error:
+                form = error
+        return cls(scope, body, form)
 
     @property
     def method(self) -> str:
@@ -61,9 +67,15 @@ class Request(HTTPConnection):
         return self._json
 
     def form(self) -> FormData:
-        """Return the fields and files of a form; none where the body is no form."""
+        """Return the fields and files of a form; none where the body is no form.
+
+        It answers with 400 where the form is broken, or has more than 1,000 fields or files or a field of over 1 MiB.
+        """
+        if isinstance(self._form, HTTPException):
+            raise self._form
         return self._form
 
     async def close(self) -> None:
         """Remove the files of a form."""
-        await self._form.close()
+        if isinstance(self._form, FormData):
+            await self._form.close()

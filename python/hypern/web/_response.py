@@ -43,8 +43,8 @@ class Response(responses.Response):
 
     def content(self, body: bytes | memoryview, media_type: str = "application/octet-stream") -> Self:
         """Answer with these bytes."""
-        self.body = body
-        self.headers["content-length"] = str(len(body))
+        self.body = bytes(body)
+        self.headers["content-length"] = str(len(self.body))
         return self.header("content-type", media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
