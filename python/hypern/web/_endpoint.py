@@ -108,7 +108,7 @@ def _as_response(answer: Any, response: Response) -> responses.Response:
     if isinstance(answer, str):
         return response.text(answer)
     if isinstance(answer, (bytes, bytearray, memoryview)):
-        return response.content(answer)
+        return response.content(bytes(answer))
     raise TypeError(
         f"a handler returns a response, a dict, a list, a str, bytes or None, not {type(answer).__name__}; "
         "response.json(...) takes anything that JSON knows"
