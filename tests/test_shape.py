@@ -85,10 +85,9 @@ def test_no_public_name_is_left_out(name):
         and (inspect.isclass(value) or inspect.isfunction(value))
         and value.__module__ == name
     }
-    internal = {node.name for node in ast.parse(Path(module.__file__).read_text()).body if hasattr(node, "name")} - set(
-        module.__all__
-    )
-    assert defined - internal <= set(module.__all__)
+    # How errors are made is the business of the pools.
+    makers = {key for key in defined if inspect.isfunction(getattr(module, key))} if name == "hypern.errors" else set()
+    assert defined - makers <= set(module.__all__)
 
 
 def test_the_executor_is_the_same_by_either_name():
