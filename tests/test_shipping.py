@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+import tasks
 from hypern import BlockingExecutor, _info
 
 FACTOR = 2
@@ -191,3 +192,48 @@ def test_what_is_built_in_is_found_by_name(isolated, function):
             isolated.run_sync(function, "a")
     else:
         assert isolated.run_sync(function, 4 if function is math.sqrt else "a") == expected
+
+
+@pytest.mark.isolated
+@pytest.mark.parametrize("way", ["result", "exception"])
+def test_what_comes_back_leaves_the_classes_of_the_caller_as_they_are(make, gate, way):
+    """The worker's copy of a class is that of the time when it was sent."""
+
+    class Thing(Exception):
+        level = 1
+
+    def makes(door):
+        door.wait()
+        if way == "exception":
+            raise Thing("made there")
+        return Thing("made there")
+
+    future = make(1).submit(makes, gate.door)
+    gate.arrived()
+    Thing.level = 2
+    Thing.added = lambda self: "added"
+    gate.open()
+    thing = future.exception(timeout=30) if way == "exception" else future.result(timeout=30)
+    assert type(thing) is Thing
+    assert (Thing.level, thing.added()) == (2, "added")
+
+
+@pytest.mark.isolated
+def test_a_class_that_a_worker_has_made_comes_whole(make):
+    def makes(number):
+        class Made:
+            """Made there."""
+
+            level = number
+
+            def double(self):
+                return 2 * self.level
+
+        return Made()
+
+    executor = make(2)
+    things = [executor.run_sync(makes, number) for number in range(4)]
+    assert [thing.double() for thing in things] == [0, 2, 4, 6]
+    # It goes back and comes again.
+    assert executor.run_sync(lambda thing: thing.double(), things[3]) == 6
+    assert type(executor.run_sync(tasks.identity, things[2])) is type(things[2])

@@ -1,9 +1,9 @@
 """Pickles what pickle refuses: lambdas, closures, local classes, and what lives in ``__main__``.
 
-This is cloudpickle, but for three things. The interpreters at both ends are the same, so code is marshalled, which
+This is cloudpickle, but for four things. The interpreters at both ends are the same, so code is marshalled, which
 keeps the name of its file; cloudpickle drops it (from 3.1.3 on), and a traceback then shows no lines. A function is
-rebuilt without cloudpickle, which takes a worker longer to load than all the rest. And cloudpickle makes bytes of
-memoryviews.
+rebuilt without cloudpickle, which takes a worker longer to load than all the rest. A class that comes back from a worker
+leaves the caller's own as it is. And cloudpickle makes bytes of memoryviews.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import cloudpickle
 
+from hypern import _guest
 from hypern._pickled import PROTOCOL, view_reduced
 from hypern._reached import Reached, is_standard
 from hypern._rebuilt import (
@@ -29,6 +30,7 @@ from hypern._rebuilt import (
     fill_function,
     fill_member,
     fill_module,
+    fill_returned,
     find,
     import_module,
     make_cell,
@@ -36,6 +38,7 @@ from hypern._rebuilt import (
     make_function,
     make_member,
     make_module,
+    make_returned,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +93,10 @@ class Pickler(cloudpickle.Pickler):
         reduced: Any = super().reducer_override(obj)
         if type(obj) is FunctionType and isinstance(reduced, tuple):
             return _reduce_function(obj, reduced)
+        if _guest.is_guest() and isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) > 2:
+            make, args, state, *_ = reduced
+            number = cloudpickle.cloudpickle._get_or_create_tracker_id(obj)
+            return make_returned, (number, make, *args), (number, state), None, None, fill_returned
         return reduced
 
 

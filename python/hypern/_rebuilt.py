@@ -6,6 +6,7 @@ import sys
 
 TYPE_CHECKING = False  # As in typing, which a worker does not wait for.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CellType, CodeType, FunctionType
     from typing import Any
 
@@ -169,6 +170,32 @@ def fill_class(cls: type, state: tuple[dict[str, Any], Any]) -> None:
 
     _forget(cls, state[0])
     _class_setstate(cls, state)
+
+
+#: Classes that have come from a worker and are not filled yet, by what cloudpickle knows them by. Two threads that take the
+#: same one both fill it, or one of them finds it filled.
+_unfilled: set[str] = set()
+
+
+def make_returned(number: str, make: Callable[..., type], *args: Any) -> type:
+    """Return the class that is known under that number to cloudpickle, or a new one without what it holds."""
+    from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID
+
+    known = _DYNAMIC_CLASS_TRACKER_BY_ID.get(number)
+    if known is not None:
+        return known
+    _unfilled.add(number)
+    return make(*args)
+
+
+def fill_returned(cls: type, state: tuple[str, Any]) -> None:
+    """Give a class that is new here what it holds; another one may have changed since it was sent."""
+    number, content = state
+    if number in _unfilled:
+        from cloudpickle.cloudpickle import _class_setstate
+
+        _class_setstate(cls, content)
+        _unfilled.discard(number)
 
 
 #: What a class has by its making.
