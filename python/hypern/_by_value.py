@@ -2,8 +2,8 @@
 
 This is cloudpickle, but for four things. The interpreters at both ends are the same, so code is marshalled, which
 keeps the name of its file; cloudpickle drops it (from 3.1.3 on), and a traceback then shows no lines. A function is
-rebuilt without cloudpickle, which takes a worker longer to load than all the rest. A class that comes back from a worker
-leaves the caller's own as it is. And cloudpickle makes bytes of memoryviews.
+rebuilt without cloudpickle, which takes a worker longer to load than all the rest. A class that comes back from a
+worker leaves the caller's own as it is. And cloudpickle makes bytes of memoryviews.
 """
 
 from __future__ import annotations

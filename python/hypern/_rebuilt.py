@@ -172,8 +172,8 @@ def fill_class(cls: type, state: tuple[dict[str, Any], Any]) -> None:
     _class_setstate(cls, state)
 
 
-#: Classes that have come from a worker and are not filled yet, by what cloudpickle knows them by. Two threads that take the
-#: same one both fill it, or one of them finds it filled.
+#: Classes that have come from a worker and are not filled yet, by what cloudpickle knows them by. Two threads that take
+#: the same one both fill it, or one of them finds it filled.
 _unfilled: set[str] = set()
 
 
