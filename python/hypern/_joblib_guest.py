@@ -29,10 +29,11 @@ def begin(environment: dict[str, str], key: bytes, initializer: bytes | None) ->
     import multiprocessing
 
     from joblib.externals.loky import process_executor
+    from joblib.parallel import register_parallel_backend
 
-    import hypern.joblib  # noqa: F401
     from hypern import _joblib_wire
 
+    register_parallel_backend("hypern", _backend)
     # Proxies of a multiprocessing.Manager work in workers of joblib's own backends.
     multiprocessing.current_process().authkey = key
     # By which joblib's own backends know that they are nested, and begin fewer processes.
@@ -42,6 +43,13 @@ def begin(environment: dict[str, str], key: bytes, initializer: bytes | None) ->
     if initializer is not None:
         function, args = _joblib_wire.loads(initializer, [])
         function(*args)
+
+
+def _backend(**options: Any) -> Any:
+    """Make the backend for a nested call; a worker without one starts sooner without what it takes."""
+    from hypern.joblib import HypernBackend
+
+    return HypernBackend(**options)
 
 
 def run(payload: bytes, buffers: list[Any]) -> tuple[bytes, list[Any]]:
