@@ -148,6 +148,22 @@ def test_a_parallel_that_is_managed_goes_on_after_an_error():
             assert parallel(delayed(square)(number) for number in range(5)) == [0, 1, 4, 9, 16]
 
 
+def test_what_a_failed_call_had_not_handed_out_is_forgotten(monkeypatch):
+    with over_hypern(batch_size=1) as parallel:
+        hand_out = parallel.dispatch_one_batch
+
+        def hand_out_and_fail(iterator):
+            more = hand_out(iterator)
+            assert eventually(lambda: parallel._aborting)
+            return more
+
+        with monkeypatch.context() as patched:
+            patched.setattr(parallel, "dispatch_one_batch", hand_out_and_fail)
+            with pytest.raises(ValueError, match="stop"):
+                parallel([delayed(raises)(ValueError("stop"))] * 4)
+        assert parallel([delayed(square)(2)] * 4) == [4] * 4
+
+
 def test_generators_of_one_context_go_side_by_side():
     with parallel_config(backend="hypern", n_jobs=2):
         first = Parallel(return_as="generator")(delayed(add)(0, number) for number in range(50))
@@ -397,6 +413,27 @@ def test_scikit_learn_leaves_the_gil_off():
 
 
 # Programs
+
+
+@on_threads
+def test_calls_run_in_processes_where_the_gil_is_on():
+    script = """
+        import os
+        from joblib import Parallel, delayed
+        import hypern.joblib
+        assert os.getpid() not in Parallel(n_jobs=2, backend="hypern")(delayed(os.getpid)() for _ in range(4))
+        """
+    child.run(script, flags=(*child.STRICT, "-X", "gil=1")).ok()
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "joblib.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="run without a checkout")
+def test_the_program_of_the_page_runs():
+    pytest.importorskip("sklearn")
+    program = PAGE.read_text().split("```python\n")[1].split("```")[0]
+    assert child.run(program).ok().out.startswith("{'max_depth': ")
 
 
 def test_without_joblib_the_error_names_the_extra():
