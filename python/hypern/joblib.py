@@ -16,11 +16,14 @@ from hypern import _extras
 _extras.check("joblib", "joblib")
 
 import contextlib  # noqa: E402 - not before it is known that joblib is there.
+import functools  # noqa: E402
+import logging  # noqa: E402
 import multiprocessing  # noqa: E402
 import os  # noqa: E402
 import queue  # noqa: E402
 import threading  # noqa: E402
 import traceback  # noqa: E402
+import weakref  # noqa: E402
 from concurrent.futures import Future  # noqa: E402
 from typing import TYPE_CHECKING, Any, NamedTuple  # noqa: E402
 
@@ -52,7 +55,7 @@ _NOT_FOR_US = frozenset(("prefer", "require", "verbose", "context"))
 _NAME = "hypern"
 
 
-class HypernBackend(AutoBatchingMixin, ParallelBackendBase):
+class HypernBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
     """Runs the batches of ``joblib.Parallel`` on a ``BlockingExecutor``, which is kept for the next ``Parallel``.
 
     ``initializer`` is called with ``initargs`` in each worker when that starts; ``inner_max_num_threads`` limits the
@@ -62,6 +65,9 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):
     """
 
     supports_retrieve_callback = True
+    #: In seconds, of joblib's batches: a quarter of what it takes for its own, whose workers wait longer for the next
+    #: one. At the end of a call, less is left to one worker while the others have nothing.
+    MIN_IDEAL_BATCH_DURATION = 0.05
 
     def __init__(
         self, nesting_level: int | None = None, inner_max_num_threads: int | None = None, **backend_kwargs: Any
@@ -148,10 +154,7 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):
         call = self._call
         if call is None:
             raise RuntimeError("a batch was submitted before configure() or after terminate()")
-        future = call.submit(func)
-        if callback is not None:
-            future.add_done_callback(callback)
-        return future
+        return call.submit(func, callback)
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """Return the results of the batch that ``out`` is the future of; raise what one of its calls raised."""
@@ -167,10 +170,6 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):
         except Exception as error:
             raise TransferError(f"a result cannot be rebuilt in this process: {describe(error)}") from error
 
-    def compute_batch_size(self) -> int:  # type: ignore[override]
-        """Return how many calls go to a worker at once: one where they cross nothing."""
-        return 1 if self.uses_threads else super().compute_batch_size()
-
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002 - they always are.
         """Stop the batches of this ``Parallel``, running or not. The workers stay; so do batches of others."""
         if self._call is not None:
@@ -179,8 +178,8 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):
     def terminate(self) -> None:
         """Let go of the workers, which are kept for the next ``Parallel``, and remove temporary files."""
         call, self._call = self._call, None
-        if call is not None and call.arrays is not None:
-            call.arrays.clear()
+        if call is not None:
+            call.end()
         self.reset_batch_stats()
 
 
@@ -208,42 +207,73 @@ class _Call:
     """The batches of one ``Parallel`` that have been handed out."""
 
     def __init__(self, executor: BlockingExecutor, arrays: _Arrays | None) -> None:
-        self._executor = executor
+        #: None when the call is over: workers that others have taken the place of end then, whoever knows the call.
+        self._executor: BlockingExecutor | None = executor
         #: How large arrays cross to worker processes; None where batches run on threads.
         self.arrays = arrays
         #: Written by the thread that calls the ``Parallel``.
         self.aborting = False
         #: Written by threads that hand out and by those that end a batch, one entry at a time.
         self._pending: set[Any] = set()
+        #: Batches that ended, each with whom to tell. Joblib takes results and hands out more then, in a thread of
+        #: this call, while the worker is at its next batch. Not one for all calls: what is handed out may come from a
+        #: generator that waits for another call.
+        self._done: queue.SimpleQueue[tuple[Callable[[Any], object], Any] | None] = queue.SimpleQueue()
+        threading.Thread(target=_call_back, args=(self._done,), name="hypern-joblib-callbacks", daemon=True).start()
+        self._end_callbacks = weakref.finalize(self, self._done.put, None)
 
-    def submit(self, batch: Any) -> Any:
+    def submit(self, batch: Any, callback: Callable[[Any], object] | None) -> Any:
         try:
             future: Any = self._submitted(batch)
         except Exception as error:
             # The callback of a batch that ended hands out the next one: nobody is there to be told but by a future.
             future = Future()
             future.set_exception(error)
-            return future
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
-        if self.aborting:  # Since then, perhaps; ``abort`` may not have seen this one.
+        if callback is not None:
+            future.add_done_callback(functools.partial(self._call_back, callback))
+        if self.aborting and not future.done():  # Since then, perhaps; ``abort`` may not have seen this one.
             future.interrupt()
         return future
 
+    def _call_back(self, callback: Callable[[Any], object], future: Any) -> None:
+        self._done.put((callback, future))
+
     def _submitted(self, batch: Any) -> Any:
+        executor = self._executor
+        if executor is None:
+            raise RuntimeError("the Parallel that this batch belongs to has ended")
         if self.arrays is None:
-            return self._executor.submit(batch)
+            return executor.submit(batch)
         reducers = self.arrays.reducers
         try:
             payload, buffers = _joblib_wire.dumps(batch, reducers)
         except Exception as error:
             raise _transfer_error(batch, reducers, error) from error
-        return self._executor.submit(_joblib_guest.run, payload, buffers)
+        return executor.submit(_joblib_guest.run, payload, buffers)
+
+    def end(self) -> None:
+        self._executor = None
+        self._end_callbacks()
+        if self.arrays is not None:
+            self.arrays.clear()
 
     def abort(self) -> None:
         self.aborting = True
         for future in list(self._pending):
             future.interrupt()
+
+
+def _call_back(done: queue.SimpleQueue[tuple[Callable[[Any], object], Any] | None]) -> None:
+    while (told := done.get()) is not None:
+        callback, future = told
+        try:
+            callback(future)
+        except BaseException:
+            # As futures do where what they tell raises.
+            logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
+        del told, callback, future
 
 
 def _tell_where(error: BaseException) -> None:
