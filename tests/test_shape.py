@@ -32,6 +32,12 @@ except ImportError:
     pass  # One of its packages is not there.
 else:
     PUBLIC += ["hypern.aio", "hypern.web"]
+try:
+    import hypern.joblib
+except ImportError:
+    pass  # Joblib is not there.
+else:
+    PUBLIC += ["hypern.joblib"]
 
 each_source = pytest.mark.parametrize("path", SOURCES, ids=NAMES)
 

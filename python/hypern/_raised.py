@@ -22,6 +22,9 @@ from hypern.errors import TaskError, restore_state, state_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: How a note begins that tells the traceback of a task.
+WORDS = "The worker's traceback:"
+
 
 def encode_error(error: BaseException) -> bytes:
     """Encode what a task raised. Never fails: what cannot cross is replaced by words."""
@@ -86,18 +89,18 @@ def _rebuilt(record: dict[str, Any]) -> BaseException | None:
 
 def _annotated(error: BaseException, record: dict[str, Any]) -> BaseException:
     """Add in words what could not cross."""
-    error.add_note(f"The worker's traceback:\n{record['traceback']}")
+    error.add_note(f"{WORDS}\n{record['traceback']}")
     return error
 
 
 def _formatted(error: BaseException) -> list[str]:
     try:
-        return traceback.format_exception(type(error), error, _user_part(error.__traceback__))
+        return traceback.format_exception(type(error), error, user_part(error.__traceback__))
     except Exception:  # A ``__str__`` of its own that fails.
         return traceback.format_tb(error.__traceback__)
 
 
-def _user_part(trace: TracebackType | None) -> TracebackType | None:
+def user_part(trace: TracebackType | None) -> TracebackType | None:
     """Return the traceback without the frames of this package at its beginning."""
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("hypern._"):
         trace = trace.tb_next
@@ -155,7 +158,7 @@ def _chained_state(error: BaseException, chained: bool) -> tuple[dict[str, Any],
         fields["__cause__"] = error.__cause__
         fields["__context__"] = error.__context__
         fields["__suppress_context__"] = error.__suppress_context__
-    trace = _user_part(error.__traceback__)
+    trace = user_part(error.__traceback__)
     if trace is not None:
         fields["__traceback__"] = trace
     return fields, attributes
