@@ -65,21 +65,25 @@ class _Part:
 class _Task:
     """A call or a chunk on its way; all but ``withdraw`` is for the thread of the loop."""
 
-    def __init__(self, pool: ClusterPool, parcel: tuple[Any, ...], parts: list[Any]) -> None:
+    def __init__(
+        self, pool: ClusterPool, parcel: tuple[Any, ...], parts: list[Any], then: Callable[[_Task], None]
+    ) -> None:
         self._pool = pool
+        #: Is called with the task when it has come to an end, and forgotten then: it may refer to who refers to this.
+        self.then: Callable[[_Task], None] | None = then
         #: Leading arguments of ``_cluster_guest.run``, and those that may be heavy.
         self.parcel = parcel
         self.parts = parts
         self.key = ""
         #: Set before its carrier is cancelled.
         self.withdrawn = False
-        self.carrier: asyncio.Task[None] | None = None
+        self.carrier: asyncio.Task[Reply] | None = None
         #: The reply of the cluster, or why there is none.
-        self.reply: concurrent.futures.Future[Reply] = concurrent.futures.Future()
+        self.outcome: Reply | BaseException | None = None
 
     def withdraw(self) -> bool:
         """Take the task back; tell whether there was something to take back. One that runs goes on unseen."""
-        if self.reply.done():
+        if self.outcome is not None:
             return False
         self.withdrawn = True
         self._pool.in_loop(self._cancel)
@@ -189,9 +193,10 @@ class ClusterPool:
     ) -> Any:
         if self.is_current():
             return self._in_place.run(function, args, kwargs)
-        task = self.send(_kind.CALL, function, (args, kwargs), leash)
+        done = threading.Event()
+        task = self.send(lambda _: done.set(), _kind.CALL, function, (args, kwargs), leash)
         try:
-            concurrent.futures.wait([task.reply])
+            done.wait()
         except BaseException:
             task.withdraw()
             raise
@@ -212,14 +217,12 @@ class ClusterPool:
     ) -> Any:
         if self.is_current():
             return self._in_place.submit(future, function, args, kwargs)
-        task = self.send(_kind.CALL, function, (args, kwargs), leash, again=again)
 
-        def deliver(_: object) -> None:
+        def deliver(task: _Task) -> None:
             # What is called back may wait for other tasks, and this thread brings them.
             threading.Thread(target=_settle, args=(future, task), name="hypern-cluster-settle", daemon=True).start()
 
-        task.reply.add_done_callback(deliver)
-        return task
+        return self.send(deliver, _kind.CALL, function, (args, kwargs), leash, again=again)
 
     async def call(
         self,
@@ -232,8 +235,12 @@ class ClusterPool:
             return self._in_place.run(function, args, kwargs)
         loop = asyncio.get_running_loop()
         news: asyncio.Future[None] = loop.create_future()
-        task = self.send(_kind.CALL, function, (args, kwargs), leash)
-        task.reply.add_done_callback(lambda _: _tell(loop, lambda: None if news.done() else news.set_result(None)))
+
+        def wake() -> None:
+            if not news.done():
+                news.set_result(None)
+
+        task = self.send(lambda _: _tell(loop, wake), _kind.CALL, function, (args, kwargs), leash)
         try:
             await news
         except asyncio.CancelledError:
@@ -263,14 +270,24 @@ class ClusterPool:
         return ClusterBatch(self, kind, function, timeout, _bell() if letterbox is not None else None)
 
     def send(
-        self, kind: int, function: Any, data: Any, leash: _Leash | None = None, *, again: bool = False
+        self,
+        then: Callable[[_Task], None],
+        kind: int,
+        function: Any,
+        data: Any,
+        leash: _Leash | None = None,
+        *,
+        again: bool = False,
     ) -> _Task:
-        """Hand a call or a chunk to the cluster. Raises TransferError where it cannot cross."""
+        """Hand a call or a chunk to the cluster; ``then`` is called in the thread of the loop when it is done.
+
+        Raises TransferError where it cannot cross.
+        """
         content = None if function is None else _shipping.content(function)
         payload, buffers, _ = _shipping.encode(kind, function, data, content is not None)
         parts = [self._part(memory) for memory in (content or b"", payload, *buffers)]
         parcel = kind, None if leash is None else leash.timeout, [not buffer.readonly for buffer in buffers]
-        task = _Task(self, parcel, parts)
+        task = _Task(self, parcel, parts, then)
         with self._lock:
             if not again:
                 self._check_open()
@@ -331,21 +348,17 @@ class ClusterPool:
 
     def _start(self, task: _Task) -> None:
         self._counts["accepted"] += 1
-        task.carrier = self._loop.create_task(self._carry(task))
+        task.carrier = self._loop.create_task(self._travel(task))
+        # Also called where it is cancelled before its first step.
+        task.carrier.add_done_callback(functools.partial(self._arrive, task, self._loop.time()))
         if task.withdrawn:
             task.carrier.cancel()
 
-    async def _carry(self, task: _Task) -> None:
-        """Bring a task to the cluster and its reply back."""
-        began = self._loop.time()
-        reply: Reply | None = None
-        error: BaseException | None = None
-        try:
-            reply = await self._travel(task)
-        except BaseException as failure:
-            error = failure
-        if reply is not None:
-            seconds, told, _, _ = reply
+    def _arrive(self, task: _Task, began: float, carrier: asyncio.Task[Reply]) -> None:
+        """Pass on what came of a task."""
+        error = errors.refused(None) if carrier.cancelled() else carrier.exception()
+        if error is None:
+            seconds, told, _, _ = carrier.result()
             self._counts["done" if told == _kind.RETURNED else "failed"] += 1
             self._running.add(seconds)
             self._queued.add(max(0.0, self._loop.time() - began - seconds))
@@ -353,13 +366,12 @@ class ClusterPool:
             self._counts["cancelled" if task.withdrawn else "failed"] += 1
         # What it needed may go when nobody else needs it.
         task.parts.clear()
+        task.carrier = None
         self._forget(task)
-        if reply is not None:
-            task.reply.set_result(reply)
-        elif task.withdrawn:
-            task.reply.set_exception(errors.refused(None))
-        else:
-            task.reply.set_exception(error or self._cut_off())
+        task.outcome = carrier.result() if error is None else error
+        then, task.then = task.then, None
+        if then is not None:
+            then(task)
 
     async def _travel(self, task: _Task) -> Reply:
         from distributed import CancelledError, KilledWorker
@@ -563,11 +575,11 @@ class ClusterBatch:
 
     def push(self, index: int, items: Sequence[Any], again: bool = False) -> bool:
         leash = None if self._timeout is None else _Leash(self._timeout)
-        task = self._flight[index] = self._pool.send(self._kind, self._function, items, leash, again=again)
-        task.reply.add_done_callback(lambda _: self._arrive(index))
+        arrive = functools.partial(self._arrive, index)
+        self._flight[index] = self._pool.send(arrive, self._kind, self._function, items, leash, again=again)
         return True
 
-    def _arrive(self, index: int) -> None:
+    def _arrive(self, index: int, _: _Task) -> None:
         self._arrived.put(index)
         if self._bell is not None:
             self._bell()
@@ -598,9 +610,10 @@ class ClusterBatch:
 
 def opened(task: _Task) -> tuple[Any, BaseException | None, float]:
     """Return what came of a task: the result, or what was raised, and how many seconds it ran."""
-    if (failure := task.reply.exception()) is not None:
-        return None, failure, 0.0
-    seconds, kind, payload, buffers = task.reply.result()
+    outcome = task.outcome
+    if not isinstance(outcome, tuple):
+        return None, outcome, 0.0
+    seconds, kind, payload, buffers = outcome
     if kind == _kind.RAISED:
         from hypern._raised import decode_error  # Loaded by the first failure.
 
@@ -621,15 +634,20 @@ def told(error: BaseException) -> BaseException:
 
 
 def _settle(future: Settled, task: _Task) -> None:
-    if task.withdrawn:
-        future.cancel()
-    if not future.set_running_or_notify_cancel():
-        return
-    result, error, _ = opened(task)
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+    error: BaseException | None = None
+    try:
+        if task.withdrawn:
+            future.cancel()
+        if not future.set_running_or_notify_cancel():
+            return
+        result, error, _ = opened(task)
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+    finally:
+        # The frames of a traceback that was rebuilt here lead to this one.
+        del future, task, error
 
 
 def _bell() -> Callable[[], None]:
