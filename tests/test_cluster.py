@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -340,6 +342,23 @@ def test_a_program_without_a_guard_is_told():
     done = run("from hypern.dask import ClusterExecutor\nClusterExecutor(max_threads=1)\n", flags=())
     assert done.rc != 0
     assert 'below if __name__ == "__main__":' in done.err, done.report()
+
+
+# The page
+
+
+def programs():
+    page = (Path(__file__).parent.parent / "docs" / "from-one-core-to-a-cluster.md").read_text()
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_program_of_the_page_says_the_same_in_all_its_stages(cluster):
+    serial, cores, machines, inside = programs()
+    expected = run(serial).ok().out
+    assert expected.startswith("20000 records")
+    run(cores).ok(expected)
+    run(machines, cluster.address, flags=()).ok(expected)
+    run(inside).ok(f"{sum(number % 7 for number in range(1000))}\n")
 
 
 # Our pool inside Dask

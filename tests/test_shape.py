@@ -32,6 +32,12 @@ except ImportError:
     pass  # One of its packages is not there.
 else:
     PUBLIC += ["hypern.aio", "hypern.web"]
+try:
+    import hypern.dask
+except ImportError:
+    pass
+else:
+    PUBLIC += ["hypern.dask"]
 
 each_source = pytest.mark.parametrize("path", SOURCES, ids=NAMES)
 

@@ -44,6 +44,8 @@ HEAVY = 256 * 1024
 MOST_KEPT = 256 * 1024 * 1024
 #: Where the scheduler tells of workers that come and go, among other things.
 _EVENTS = "all"
+#: How long the scheduler may take to tell what it was told, in seconds; then it is told again.
+ECHO = 0.05
 #: How long the workers may take to tell what they are doing, in seconds.
 ANSWER = 5.0
 #: How often a call is submitted again because what it needed was lost on the way.
@@ -96,7 +98,8 @@ class _Task:
     def help(self) -> None:
         """Do nothing: whoever waits for it is not at work on the cluster."""
 
-    assist = help
+    def assist(self) -> None:
+        """Do nothing, for the same reason."""
 
     def interrupt(self) -> None:
         self.withdraw()
@@ -147,13 +150,13 @@ class ClusterPool:
 
     decides = True
 
-    def __init__(self, client: distributed.Client, lost_retries: int, dismantle: Callable[[], None]) -> None:
+    def __init__(self, client: distributed.Client, lost_retries: int, dismantle: Callable[[], object]) -> None:
         """Use ``client``; ``dismantle`` is called in a thread of its own when the pool has ended."""
         from hypern import _core
 
         _wire.use_plain(_core.plain)
         self._client = client
-        self.address: str = client.scheduler.address  # pyright: ignore[reportOptionalMemberAccess]
+        self.address = str(client.scheduler.address)  # pyright: ignore[reportOptionalMemberAccess]
         self._loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop  # type: ignore[attr-defined]
         self._lost_retries = lost_retries
         self._dismantle = dismantle
@@ -324,6 +327,15 @@ class ClusterPool:
 
     async def _begin(self) -> None:
         self._client.subscribe_topic(_EVENTS, self._hear)
+        # What is heard of a topic that was asked for later shows that the scheduler tells of the first one by now, so
+        # that no worker comes unnoticed.
+        heard = asyncio.Event()
+        self._client.subscribe_topic(self._mark, lambda _: heard.set())
+        while not heard.is_set():
+            await self._client.log_event(self._mark, "begins")  # type: ignore[misc]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), ECHO)
+        self._client.unsubscribe_topic(self._mark)
         await self._count()
 
     async def _count(self) -> None:
@@ -344,7 +356,9 @@ class ClusterPool:
         lost = sum(str(key).startswith(self._mark) for key in keys)
         if lost:
             tasks = "a task" if lost == 1 else f"{lost} tasks"
-            _log.warning("hypern: the cluster lost the worker %s, and with it %s of this program", what["worker"], tasks)
+            _log.warning(
+                "hypern: the cluster lost the worker %s, and with it %s of this program", what["worker"], tasks
+            )
 
     def _start(self, task: _Task) -> None:
         self._counts["accepted"] += 1

@@ -113,7 +113,7 @@ def open_pool(settings: Settings) -> Pool:
 
 
 def keep(pool: ClusterPool) -> None:
-    """Finish what a pool of a cluster has accepted when the interpreter exits; refuse the pool where it exits by now."""
+    """Finish what a pool of a cluster has accepted when the interpreter exits; refuse it where that is going on."""
     _lifetime.begin()
     _lifetime.add(pool)
 

@@ -15,7 +15,7 @@ _extras.check("dask", "distributed")
 
 import dask.config  # noqa: E402 - not before it is known that it is there.
 import distributed  # noqa: E402
-from distributed.deploy import Cluster  # noqa: E402
+from distributed.deploy.cluster import Cluster  # noqa: E402
 
 from hypern import _cluster, _cluster_guest, _pool  # noqa: E402
 from hypern._executor import MAX_THREADS, BlockingExecutor, checked_count, default_workers  # noqa: E402
@@ -118,15 +118,18 @@ def _rebuild_in_task(workers: int) -> ClusterExecutor:
 
 def _connect(
     given: distributed.Client | Cluster | str | None, workers: int, retries: int | None, timeout: float
-) -> tuple[distributed.Client, Callable[[], None]]:
+) -> tuple[distributed.Client, Callable[[], object]]:
     """Return a client, and what ends it and all that was started for it."""
     if isinstance(given, distributed.Client):
         if given.asynchronous:
-            raise TypeError("the Client belongs to an event loop (asynchronous=True); give the address of its scheduler")
+            raise TypeError(
+                "the Client belongs to an event loop (asynchronous=True); give the address of its scheduler"
+            )
         if given.status != "running":
             raise ConnectionError(f"the Client is not connected: it is {given.status}")
         # A client has one listener for what becomes of workers, which may be the program's.
-        client = _client(given.scheduler.address, timeout, security=given.security)  # pyright: ignore[reportOptionalMemberAccess]
+        address = str(given.scheduler.address)  # pyright: ignore[reportOptionalMemberAccess]
+        client = _client(address, timeout, security=given.security)
         return client, client.close
     if given is not None:
         client = _client(given, timeout)
