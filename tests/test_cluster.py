@@ -187,6 +187,22 @@ def test_a_callback_may_wait_for_another_task(executor):
     assert outcome == [16]
 
 
+def test_a_shutdown_finishes_all_attempts_and_settles_all_futures(cluster, tmp_path):
+    ledger = Ledger(os.fspath(tmp_path / "ledger"))
+
+    def fails_twice():
+        ledger.note("attempt")
+        if len(ledger.lines()) < 3:
+            raise ValueError("not yet")
+        return "done"
+
+    with ClusterExecutor(cluster.address) as executor:
+        future = executor.options(retries=2).submit(fails_twice)
+        future.add_done_callback(lambda _: executor.shutdown())
+    assert future.done()
+    assert future.result() == "done"
+
+
 # Losses
 
 

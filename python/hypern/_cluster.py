@@ -68,9 +68,16 @@ class _Task:
     """A call or a chunk on its way; all but ``withdraw`` is for the thread of the loop."""
 
     def __init__(
-        self, pool: ClusterPool, parcel: tuple[Any, ...], parts: list[Any], then: Callable[[_Task], None]
+        self,
+        pool: ClusterPool,
+        parcel: tuple[Any, ...],
+        parts: list[Any],
+        then: Callable[[_Task], None],
+        *,
+        held: bool,
     ) -> None:
         self._pool = pool
+        self.held = held
         #: Is called with the task when it has come to an end, and forgotten then: it may refer to who refers to this.
         self.then: Callable[[_Task], None] | None = then
         #: Leading arguments of ``_cluster_guest.run``, and those that may be heavy.
@@ -103,6 +110,15 @@ class _Task:
 
     def interrupt(self) -> None:
         self.withdraw()
+
+
+class _Settling(threading.local):
+    """Whether this thread settles a future just now."""
+
+    here = False
+
+
+_settling = _Settling()
 
 
 class _Leash:
@@ -223,9 +239,30 @@ class ClusterPool:
 
         def deliver(task: _Task) -> None:
             # What is called back may wait for other tasks, and this thread brings them.
-            threading.Thread(target=_settle, args=(future, task), name="hypern-cluster-settle", daemon=True).start()
+            threading.Thread(
+                target=self._settle, args=(future, task), name="hypern-cluster-settle", daemon=True
+            ).start()
 
-        return self.send(deliver, _kind.CALL, function, (args, kwargs), leash, again=again)
+        return self.send(deliver, _kind.CALL, function, (args, kwargs), leash, again=again, held=True)
+
+    def _settle(self, future: Settled, task: _Task) -> None:
+        _settling.here = True
+        error: BaseException | None = None
+        try:
+            if task.withdrawn:
+                future.cancel()
+            if not future.set_running_or_notify_cancel():
+                return
+            result, error, _ = opened(task)
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+        finally:
+            # Not before: a call that is made again is submitted by its future, also after a shutdown.
+            self._forget(task)
+            # The frames of a traceback that was rebuilt here lead to this one.
+            del future, task, error
 
     async def call(
         self,
@@ -281,16 +318,18 @@ class ClusterPool:
         leash: _Leash | None = None,
         *,
         again: bool = False,
+        held: bool = False,
     ) -> _Task:
         """Hand a call or a chunk to the cluster; ``then`` is called in the thread of the loop when it is done.
 
+        With ``held``, it is in flight until whoever is told then forgets it.
         Raises TransferError where it cannot cross.
         """
         content = None if function is None else _shipping.content(function)
         payload, buffers, _ = _shipping.encode(kind, function, data, content is not None)
         parts = [self._part(memory) for memory in (content or b"", payload, *buffers)]
         parcel = kind, None if leash is None else leash.timeout, [not buffer.readonly for buffer in buffers]
-        task = _Task(self, parcel, parts, then)
+        task = _Task(self, parcel, parts, then, held=held)
         with self._lock:
             if not again:
                 self._check_open()
@@ -381,11 +420,12 @@ class ClusterPool:
         # What it needed may go when nobody else needs it.
         task.parts.clear()
         task.carrier = None
-        self._forget(task)
         task.outcome = carrier.result() if error is None else error
         then, task.then = task.then, None
         if then is not None:
             then(task)
+        if not task.held:
+            self._forget(task)
 
     async def _travel(self, task: _Task) -> Reply:
         from distributed import CancelledError, KilledWorker
@@ -493,7 +533,8 @@ class ClusterPool:
         self._parts.clear()
 
     def wait_ended(self, timeout: float | None) -> bool:
-        return self._ended.wait(timeout)
+        # What a callback waits for waits for the callback.
+        return not _settling.here and self._ended.wait(timeout)
 
     def has_left(self) -> bool:
         return False
@@ -645,23 +686,6 @@ _OWN = (errors.BrokenPool, errors.ShutdownError, errors.TaskTimeout, errors.Tran
 def told(error: BaseException) -> BaseException:
     """Return what the caller sees of a failure."""
     return error if isinstance(error, _OWN) else errors.as_task_error(error)
-
-
-def _settle(future: Settled, task: _Task) -> None:
-    error: BaseException | None = None
-    try:
-        if task.withdrawn:
-            future.cancel()
-        if not future.set_running_or_notify_cancel():
-            return
-        result, error, _ = opened(task)
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-    finally:
-        # The frames of a traceback that was rebuilt here lead to this one.
-        del future, task, error
 
 
 def _bell() -> Callable[[], None]:
