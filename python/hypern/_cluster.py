@@ -239,9 +239,13 @@ class ClusterPool:
 
         def deliver(task: _Task) -> None:
             # What is called back may wait for other tasks, and this thread brings them.
-            threading.Thread(
+            settler = threading.Thread(
                 target=self._settle, args=(future, task), name="hypern-cluster-settle", daemon=True
-            ).start()
+            )
+            try:
+                settler.start()
+            except RuntimeError:  # CPython 3.12 starts no thread while it exits.
+                self._settle(future, task)
 
         return self.send(deliver, _kind.CALL, function, (args, kwargs), leash, again=again, held=True)
 
@@ -514,7 +518,10 @@ class ClusterPool:
                 return
             self._ending = True
         # Not in the thread of the loop, which ends with the client.
-        threading.Thread(target=self._end, name="hypern-cluster-end", daemon=True).start()
+        try:
+            threading.Thread(target=self._end, name="hypern-cluster-end", daemon=True).start()
+        except RuntimeError:  # CPython 3.12 starts no thread while it exits; Dask ends what is its own then.
+            self._ended.set()
 
     def _end(self) -> None:
         try:
