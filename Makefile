@@ -63,5 +63,5 @@ $(VENV)/installed: $(SOURCES)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet '.[demo]'
 	$(BIN)/python -m pip install --quiet --group test
-	for group in uvloop web joblib; do $(BIN)/python -m pip install --quiet --only-binary :all: --group $$group || echo "without $$group: not all of it has wheels for this Python"; done
+	for group in uvloop web joblib dask; do $(BIN)/python -m pip install --quiet --only-binary :all: --group $$group || echo "without $$group: not all of it has wheels for this Python"; done
 	touch $@

@@ -22,7 +22,7 @@ BACKENDS = (*EXPLICIT, "auto") if _route.away_backend() is not None else EXPLICI
 #: What a mark means, as the backends it leaves.
 NARROWED = {
     "shared": ("threads", "auto"),  # tasks see the objects of the caller
-    "isolated": tuple(name for name in EXPLICIT if name != "threads"),  # tasks see copies
+    "isolated": (*(name for name in EXPLICIT if name != "threads"), "cluster"),  # tasks see copies
     "own_process": ("processes",),  # the death of a worker is not the death of the program
     "own_interpreter": ("interpreters",),  # tasks see the caller's memory, and forks wait for them
     "explicit": EXPLICIT,  # auto has a queue and workers here, and others elsewhere
@@ -40,7 +40,7 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     if "backend" in metafunc.fixturenames:
-        names = BACKENDS
+        names = getattr(metafunc.module, "ON_BACKENDS", BACKENDS)
         for mark, narrowed in NARROWED.items():
             if metafunc.definition.get_closest_marker(mark):
                 names = tuple(name for name in names if name in narrowed)

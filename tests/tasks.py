@@ -22,6 +22,10 @@ def add(left, right):
     return left + right
 
 
+def at(sequence, place):
+    return sequence[place]
+
+
 def greet(name, greeting="Hello"):
     return f"{greeting}, {name}!"
 

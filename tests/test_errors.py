@@ -607,3 +607,12 @@ def test_errors_of_many_threads_do_not_mix(pool):
 
     callers = [aside(caller, number) for number in range(8)]
     assert all(each.result(60) for each in callers)
+
+
+def test_an_error_that_is_a_task_error_and_one_of_the_system_crosses_as_itself():
+    from hypern import TaskTimeout
+    from hypern._raised import decode_error, encode_error
+
+    error = decode_error(encode_error(TaskTimeout("too long")), [])
+    assert type(error) is TaskTimeout
+    assert str(error) == "too long"

@@ -17,8 +17,8 @@ from hypern import _guest
 
 #: Work that a chunk should hold, in seconds: long against the hand-over, short against what a user notices.
 TARGET = 0.004
-#: Work that a chunk should hold at least when the end is near and the rest is spread over the workers.
-TAIL = 0.0005
+#: A chunk should hold this part of that at least when the end is near and the rest is spread over the workers.
+TAIL = 1 / 8
 #: A chunk is at most this many times larger than the one before: one measurement of a cheap item proves little.
 GROWTH = 16
 #: How long a chunk whose cost nobody knows runs before it is decided where the rest runs, in seconds; ``auto`` only.
@@ -88,11 +88,15 @@ class Source:
 
 
 class ChunkSize:
-    """How many items the next chunk holds: as asked for, or as measured, but no more than ``largest``."""
+    """How many items the next chunk holds: as asked for, or as measured, but no more than ``largest``.
 
-    def __init__(self, asked: int, largest: int | None) -> None:
+    A chunk that is measured should hold ``target`` seconds of work.
+    """
+
+    def __init__(self, asked: int, largest: int | None, target: float) -> None:
         self._asked = asked
         self._largest = largest
+        self._target = target
         self._size = asked or 1
         self._seconds_each = 0.0
 
@@ -101,7 +105,7 @@ class ChunkSize:
         if items:
             self._seconds_each = max(seconds / items, 1e-9)
             if not self._asked:
-                size = min(round(TARGET / self._seconds_each), self._size * GROWTH, self._largest or sys.maxsize)
+                size = min(round(self._target / self._seconds_each), self._size * GROWTH, self._largest or sys.maxsize)
                 self._size = max(1, size)
 
     def next(self, left: int | None, room: int) -> int:
@@ -109,17 +113,24 @@ class ChunkSize:
         if self._asked or left is None:
             return self._size
         shared = -(-left // room)
-        least = round(TAIL / self._seconds_each) if self._seconds_each else 1
+        least = round(TAIL * self._target / self._seconds_each) if self._seconds_each else 1
         return max(1, min(self._size, max(shared, least)))
 
 
 class Flow:
     """The chunks of one call on their way, and how far it has come. Used by the thread that drives the call."""
 
-    def __init__(self, batch: Batch, items: Iterable[Any], chunk_size: int, largest: int | None = None) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        items: Iterable[Any],
+        chunk_size: int,
+        largest: int | None = None,
+        target: float = TARGET,
+    ) -> None:
         self._batch = batch
         self._source = Source(items)
-        self._size = ChunkSize(chunk_size, largest)
+        self._size = ChunkSize(chunk_size, largest, target)
         #: Is told how far it has come.
         self.progress: Progress | None = None
         #: Items that are done, and that were last said to be.

@@ -468,7 +468,7 @@ class BlockingExecutor(Executor):
         else:
             kind, items = _STARRED[kind], zip(*iterables, strict=False)
         batch = _pool.batch(self._opened(), kind, function, ordered=ordered, letterbox=letterbox)
-        flow = Flow(batch, items, self._chunk_size(chunk_size), largest)
+        flow = Flow(batch, items, self._chunk_size(chunk_size), largest, self._settings.chunk_seconds)
         flow.progress = _progress.begin(progress, iterables)
         return flow
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hypern import _child, _gil, _guest, _route, _shipping, _wire, errors
+from hypern._batch import TARGET
 from hypern._chunk import run_chunk
 from hypern._in_place import InPlacePool
 from hypern._route import Route
@@ -25,12 +26,16 @@ from hypern._stop import StopTask, nothing
 if TYPE_CHECKING:
     from hypern import _auto, _core
     from hypern._batch import Batch
+    from hypern._cluster import ClusterPool
     from hypern._executor import BlockingExecutor
 
-    Pool = _core.Pool | _auto.AutoPool | InPlacePool
+    Pool = _core.Pool | _auto.AutoPool | InPlacePool | ClusterPool
 
 #: How long tasks that were asked to give up may take before the process ends without them, in seconds.
 GRACE = 2.0
+
+#: The backend of executors whose pool is a Dask cluster.
+CLUSTER = "cluster"
 
 #: What the names of workers elsewhere have behind the prefix, under ``backend="auto"``.
 AWAY = "-away"
@@ -60,6 +65,8 @@ class Settings(NamedTuple):
     thread_name_prefix: str
     initializer: Callable[..., object] | None
     initargs: tuple[Any, ...]
+    #: Work that a chunk should hold whose size nobody chose, in seconds.
+    chunk_seconds: float = TARGET
 
 
 def _decode_error(payload: Any, buffers: list[Any]) -> BaseException:
@@ -96,11 +103,19 @@ def open_pool(settings: Settings) -> Pool:
     """
     if _guest.is_guest():
         return InPlacePool()
+    if settings.backend == CLUSTER:
+        raise RuntimeError("the connection to a Dask cluster does not outlive a fork: make a new ClusterExecutor here")
     _lifetime.begin()
     if settings.backend == "auto" and (away := _route.away_backend()) is not None:
         return _open_auto(settings, away)
     backend = "threads" if settings.backend == "auto" else settings.backend
     return _open_core(settings, backend, Face(_make_enter(settings), _leave, _log_failure))
+
+
+def keep(pool: ClusterPool) -> None:
+    """Finish what a pool of a cluster has accepted when the interpreter exits; refuse it where that is going on."""
+    _lifetime.begin()
+    _lifetime.add(pool)
 
 
 def _open_auto(settings: Settings, away: str) -> _auto.AutoPool:
@@ -195,6 +210,8 @@ def stacks(pool: Pool, settings: Settings) -> str:
         parts = [(prefix, backend, cast("_core.Pool", pool))]
     elif isinstance(deciding, InPlacePool):
         parts = []
+    elif settings.backend == CLUSTER:
+        return cast("ClusterPool", deciding).stacks()
     else:
         named = (prefix, "threads"), (prefix + AWAY, deciding.backend)
         parts = [(*name, part) for name, part in zip(named, deciding.pools(), strict=False)]
@@ -336,7 +353,7 @@ class _Lifetime:
     def __init__(self) -> None:
         #: Held around every change of what is below; made anew in a forked child.
         self.lock = threading.RLock()
-        self._pools: set[_core.Pool] = set()
+        self._pools: set[_core.Pool | ClusterPool] = set()
         self._begun = False
         self._ended = False
         self.executors: weakref.WeakSet[BlockingExecutor] = weakref.WeakSet()
@@ -368,7 +385,7 @@ class _Lifetime:
                 )
             self._begun = True
 
-    def add(self, pool: _core.Pool) -> None:
+    def add(self, pool: _core.Pool | ClusterPool) -> None:
         """Keep a pool in sight until its workers have ended; refuse it where the interpreter exits by now."""
         with self.lock:
             self._pools = {other for other in self._pools if other.is_open() or other.live() or other.has_left()}
@@ -406,7 +423,7 @@ class _Lifetime:
             raise
         self._part_from_what_is_left(pools)
 
-    def _part_from_what_is_left(self, pools: list[_core.Pool]) -> None:
+    def _part_from_what_is_left(self, pools: list[_core.Pool | ClusterPool]) -> None:
         """End the process where a worker is left in a task that did not stop; what else would follow is done here."""
         deadline = time.monotonic() + GRACE
         if all(pool.wait_for_left(max(0.0, deadline - time.monotonic())) for pool in pools):

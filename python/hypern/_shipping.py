@@ -136,10 +136,21 @@ def ship(function: Any) -> Shipment | None:
     Functions, built-in functions and classes are sent once. What they captured is part of that form, so it is made
     anew when a captured value is another one than last time, or could have changed inside.
     """
+    shipped = _ship(function)
+    return None if shipped is None else shipped.function
+
+
+def content(function: Any) -> bytes | None:
+    """Return what ``ship`` makes of a callable, as bytes."""
+    shipped = _ship(function)
+    return None if shipped is None else shipped.content
+
+
+def _ship(function: Any) -> _Shipped | None:
     known = _shipped.get(id(function))
     if known is not None and known.reference() is function:
         if known.holds():
-            return known.function
+            return known
     elif not isinstance(function, (FunctionType, type)) and not _is_plain_builtin(function):
         return None
     else:
@@ -147,7 +158,7 @@ def ship(function: Any) -> Shipment | None:
     return _ship_anew(function, known)
 
 
-def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
+def _ship_anew(function: Any, known: _Shipped | None) -> _Shipped:
     from hypern._core import Shipment
 
     try:
@@ -158,7 +169,7 @@ def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
         raise _transfer_error(CALL, function, ((), None), False, error) from error
     if known is not None and known.content == content:
         known.captured = captured
-        return known.function
+        return known
     key = id(function)
     shipped = _shipped
     reference = weakref.ref(function, lambda _: shipped.pop(key, None))
@@ -167,7 +178,7 @@ def _ship_anew(function: Any, known: _Shipped | None) -> Shipment:
     # A function that captured itself never goes by itself.
     for oldest in list(shipped)[:-MOST_SHIPPED]:
         shipped.pop(oldest, None)
-    return entry.function
+    return entry
 
 
 def _is_plain_builtin(function: Any) -> bool:

@@ -48,6 +48,9 @@ class TaskError(RuntimeError):
 class TaskTimeout(TaskError, TimeoutError):
     """The task ran for longer than ``executor.options(timeout=...)`` allows, and was told to stop."""
 
+    # That of the first base is not safe for an OSError, says Python to those who rebuild exceptions.
+    __new__ = TimeoutError.__new__
+
 
 class TaskInterrupted(TaskError):
     """The task was told to stop by ``Future.interrupt()``."""
