@@ -449,3 +449,19 @@ def test_a_worker_may_be_made_with_our_pool():
 def test_only_a_worker_can_get_our_pool():
     with pytest.raises(TypeError, match="for workers"):
         dask_setup(object())
+
+
+# Taking back
+
+
+def test_what_is_taken_back_leaves_the_others_alone(executor):
+    """Results travel together inside of Dask."""
+    for _ in range(15):
+        futures = [executor.submit(tasks.square, number) for number in range(40)]
+        eventually(futures[0].done)
+        for future in futures[::2]:
+            future.cancel()
+        assert [future.result(timeout=60) for future in futures[1::2]] == [number**2 for number in range(1, 40, 2)]
+        with pytest.raises(ValueError, match="no 5s!"):
+            executor.map(tasks.fails_at, range(100), [5] * 100, chunk_size=1)
+    assert executor.run_sync(tasks.square, 3) == 9

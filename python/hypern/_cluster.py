@@ -27,7 +27,7 @@ from hypern._stats import BackendStats, Stats
 from hypern._stream import carried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     import distributed
 
@@ -441,7 +441,7 @@ class ClusterPool:
             # Dask takes calls of the same key for one.
             future = self._client.submit(_cluster_guest.run, *task.parcel, *placed, key=task.key, pure=False)
             try:
-                return await future
+                return await _undisturbed(future)
             except KilledWorker as killed:
                 lost += killed.allowed_failures + 1
                 if lost > self._lost_retries:
@@ -471,10 +471,10 @@ class ClusterPool:
             while part.place is None or part.place.status != "finished":
                 # A cluster that grows with its work has a worker when there is some.
                 name = f"{self._mark}-{next(self._numbers)}"
-                await self._client.submit(_cluster_guest.nothing, key=name, pure=False)
+                await _undisturbed(self._client.submit(_cluster_guest.nothing, key=name, pure=False))
                 name = f"{self._mark}-part-{next(self._numbers)}"
                 with contextlib.suppress(TimeoutError):  # The worker is lost again.
-                    part.place = (await self._client.scatter({name: part.memory}))[name]
+                    part.place = (await _undisturbed(self._client.scatter({name: part.memory})))[name]  # type: ignore[arg-type]
             return part.place
 
     def _forget(self, task: _Task) -> None:
@@ -671,6 +671,18 @@ class ClusterBatch:
 
     def decides_in(self) -> None:
         """Return nothing: its room may change, and is asked for when something comes."""
+
+
+async def _undisturbed(awaitable: Awaitable[Any]) -> Any:
+    """Await something of Dask's, which goes on where the current task is cancelled.
+
+    Inside of Dask several tasks wait for one (``Client._gather_future``): cancelled with one of them, it would fail all
+    the others, and all that come.
+    """
+    inside = asyncio.ensure_future(awaitable)
+    # What comes of it when nobody waits any more is no news.
+    inside.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(inside)
 
 
 def opened(task: _Task) -> tuple[Any, BaseException | None, float]:
