@@ -48,7 +48,7 @@ async def report_handler(request, response):
 @app.get("/light")
 async def light(request):
     import os
-    return {"pid": os.getpid()}
+    return {"pid": os.getpid(), "tasks": sum(each.accepted for each in executor.stats().backends.values())}
 
 if __name__ == "__main__":
     import sys
@@ -98,8 +98,9 @@ def test_the_example_of_the_specification(way):
         assert answers > 50
         assert waiting.result().json()["total"] == 0
         # A request that is under way when the server is told to stop is answered.
+        before = client.get("/light").json()["tasks"]
         last = aside(client.get, "/report", {"rows": 4, "seconds": 1})
-        assert eventually(lambda: client.get("/light").status == 200)
+        assert eventually(lambda: client.get("/light").json()["tasks"] > before)
         child.signal(signal.SIGTERM)
         assert last.result(timeout=30).json()["total"] == 14
         finished = child.finish()
