@@ -465,3 +465,57 @@ def test_what_is_taken_back_leaves_the_others_alone(executor):
         with pytest.raises(ValueError, match="no 5s!"):
             executor.map(tasks.fails_at, range(100), [5] * 100, chunk_size=1)
     assert executor.run_sync(tasks.square, 3) == 9
+
+
+def test_large_results_of_every_kind_come_back(executor):
+    """Also those that are more than plain data, whose memory travels beside the pickle."""
+    assert executor.run_sync(bytes, 1 << 20) == bytes(1 << 20)
+    assert executor.run_sync(lambda: [b"x" * (1 << 20), {1: frozenset("a")}, object]) == [
+        b"x" * (1 << 20),
+        {1: {"a"}},
+        object,
+    ]
+    numpy = pytest.importorskip("numpy")
+    array = executor.run_sync(numpy.ones, 1 << 17)
+    array += 1
+    assert array.sum() == 2 << 17
+
+
+def test_an_executor_that_was_made_before_keeps_nothing_from_ending_well(cluster):
+    run(
+        """
+        import sys
+        from hypern import BlockingExecutor
+
+        early = BlockingExecutor(1)
+        from hypern.dask import ClusterExecutor
+
+        executor = ClusterExecutor(sys.argv[1])
+        future = executor.submit(sum, [1, 2, 3])
+        future.add_done_callback(lambda future: print(future.result()))
+        """,
+        cluster.address,
+    ).ok("6\n")
+
+
+def test_a_closed_executor_is_over_in_a_forked_child(executor):
+    executor.submit(tasks.pauses, 0.3)
+    executor.shutdown(wait=False)
+    pool = executor._pool
+    pool.abandon()
+    assert pool.wait_ended(0)
+    assert not pool.is_open()
+
+
+def test_a_cluster_of_an_event_loop_is_refused():
+    class Asynchronous(distributed.deploy.Cluster):
+        def __init__(self):
+            pass
+
+        asynchronous = True
+
+        def __del__(self):
+            pass
+
+    with pytest.raises(TypeError, match="event loop"):
+        ClusterExecutor(Asynchronous())

@@ -15,6 +15,7 @@ import itertools
 import logging
 import math
 import queue
+import sys
 import threading
 import uuid
 from collections import Counter, OrderedDict
@@ -46,6 +47,8 @@ MOST_KEPT = 256 * 1024 * 1024
 _EVENTS = "all"
 #: How long the scheduler may take to tell what it was told, in seconds; then it is told again.
 ECHO = 0.05
+#: After how long a thread is asked for again that the system has refused, in seconds.
+AGAIN = 0.05
 #: How long the workers may take to tell what they are doing, in seconds.
 ANSWER = 5.0
 #: How often a call is submitted again because what it needed was lost on the way.
@@ -166,8 +169,13 @@ class ClusterPool:
 
     decides = True
 
-    def __init__(self, client: distributed.Client, lost_retries: int, dismantle: Callable[[], object]) -> None:
-        """Use ``client``; ``dismantle`` is called in a thread of its own when the pool has ended."""
+    def __init__(
+        self, client: distributed.Client, lost_retries: int, dismantle: Callable[[], object], timeout: float
+    ) -> None:
+        """Use ``client``; ``dismantle`` is called in a thread of its own when the pool has ended.
+
+        Raises ConnectionError where the scheduler does not answer for ``timeout`` seconds.
+        """
         from hypern import _core
 
         _wire.use_plain(_core.plain)
@@ -196,7 +204,12 @@ class ClusterPool:
         self._queued = _Durations()
         self._running = _Durations()
         self._look: asyncio.Task[None] | None = None
-        asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result()
+        try:
+            asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result(timeout)
+        except (OSError, TimeoutError) as error:
+            raise ConnectionError(
+                f"the Dask scheduler at {self.address} stopped answering within {timeout:g} s: is it still running?"
+            ) from error
 
     # Calls
 
@@ -237,17 +250,20 @@ class ClusterPool:
         if self.is_current():
             return self._in_place.submit(future, function, args, kwargs)
 
-        def deliver(task: _Task) -> None:
-            # What is called back may wait for other tasks, and this thread brings them.
-            settler = threading.Thread(
-                target=self._settle, args=(future, task), name="hypern-cluster-settle", daemon=True
-            )
-            try:
-                settler.start()
-            except RuntimeError:  # CPython 3.12 starts no thread while it exits.
-                self._settle(future, task)
-
+        deliver = functools.partial(self._deliver, future)
         return self.send(deliver, _kind.CALL, function, (args, kwargs), leash, again=again, held=True)
+
+    def _deliver(self, future: Settled, task: _Task) -> None:
+        # What is called back may wait for other tasks, and this thread brings them.
+        settler = threading.Thread(target=self._settle, args=(future, task), name="hypern-cluster-settle", daemon=True)
+        try:
+            settler.start()
+        except RuntimeError:
+            if threading.main_thread().is_alive() and not sys.is_finalizing():
+                # The system has none just now.
+                self._loop.call_later(AGAIN, self._deliver, future, task)
+            else:  # CPython 3.12 starts none while it exits.
+                self._settle(future, task)
 
     def _settle(self, future: Settled, task: _Task) -> None:
         _settling.here = True
@@ -335,7 +351,7 @@ class ClusterPool:
         parcel = kind, None if leash is None else leash.timeout, [not buffer.readonly for buffer in buffers]
         task = _Task(self, parcel, parts, then, held=held)
         with self._lock:
-            if not again:
+            if not again or self._ending:
                 self._check_open()
             self._in_flight.add(task)
         if not self.in_loop(functools.partial(self._start, task)):
@@ -351,7 +367,13 @@ class ClusterPool:
             return bytes(memory)
         digest = hashlib.blake2b(memory).digest()
         with self._lock:
-            part = self._parts.pop(digest, None) or _Part(bytes(memory))
+            part = self._parts.pop(digest, None)
+        if part is None:
+            # Somebody may have written to it meanwhile.
+            memory = bytes(memory)
+            digest = hashlib.blake2b(memory).digest()
+        with self._lock:
+            part = part or self._parts.pop(digest, None) or _Part(bytes(memory))
             self._parts[digest] = part
             kept = sum(len(each.memory) for each in self._parts.values())
             while kept > MOST_KEPT and len(self._parts) > 1:
@@ -426,27 +448,31 @@ class ClusterPool:
         task.carrier = None
         task.outcome = carrier.result() if error is None else error
         then, task.then = task.then, None
-        if then is not None:
-            then(task)
-        if not task.held:
-            self._forget(task)
+        try:
+            if then is not None:
+                then(task)
+        finally:
+            if not task.held:
+                self._forget(task)
 
     async def _travel(self, task: _Task) -> Reply:
         from distributed import CancelledError, KilledWorker
+        from distributed.client import ClosedClientError
 
         lost = lost_parts = 0
+        future: Any = None
         while True:
-            placed = await asyncio.gather(*map(self._placed, task.parts))
-            task.key = f"{self._mark}-{next(self._numbers)}"
-            # Dask takes calls of the same key for one.
-            future = self._client.submit(_cluster_guest.run, *task.parcel, *placed, key=task.key, pure=False)
             try:
-                return await _undisturbed(future)
+                placed = await asyncio.gather(*map(self._placed, task.parts))
+                task.key = f"{self._mark}-{next(self._numbers)}"
+                # Dask takes calls of the same key for one.
+                future = self._client.submit(_cluster_guest.run, *task.parcel, *placed, key=task.key, pure=False)
+                return _checked(await _undisturbed(future))
             except KilledWorker as killed:
                 lost += killed.allowed_failures + 1
                 if lost > self._lost_retries:
                     raise _crashed(killed, lost) from killed
-            except CancelledError as cancelled:
+            except (CancelledError, OSError, ClosedClientError) as cancelled:
                 if self._client.status != "running":
                     raise self._cut_off() from cancelled
                 lost_parts += 1
@@ -460,7 +486,9 @@ class ClusterPool:
                     "hypern, Python and Dask in the versions of this program"
                 ) from failure
             except asyncio.CancelledError:
-                await self._client.cancel([future])  # type: ignore[misc]
+                if future is not None:
+                    with contextlib.suppress(ClosedClientError):
+                        await self._client.cancel([future])  # type: ignore[misc]
                 raise
 
     async def _placed(self, part: bytes | _Part) -> Any:
@@ -499,9 +527,15 @@ class ClusterPool:
 
     async def _cancel_what_has_not_started(self) -> None:
         started: set[str] = set()
-        with contextlib.suppress(OSError, ValueError):
+        if self._workers:
             asked = self._client.run(_cluster_guest.executing, on_error="ignore")
-            told: dict[str, list[str] | None] = await asyncio.wait_for(asked, ANSWER)  # type: ignore[arg-type]
+            try:
+                told: dict[str, list[str] | None] = await asyncio.wait_for(asked, ANSWER)  # type: ignore[arg-type]
+            except (OSError, ValueError):
+                told = {}
+            if any(told.get(address) is None for address in self._workers):
+                # One that does not answer may be at work on any of them.
+                return
             started.update(*filter(None, told.values()))
         for task in [*self._in_flight]:
             if task.key not in started:
@@ -544,13 +578,18 @@ class ClusterPool:
         return not _settling.here and self._ended.wait(timeout)
 
     def has_left(self) -> bool:
-        return False
+        """Tell whether somebody is to wait for it at exit: without workers nothing lives, and tasks wait for some."""
+        return not self._ended.is_set()
 
     def wait_for_left(self, timeout: float) -> bool:
         return True
 
     def abandon(self) -> None:
-        """Do nothing: a forked child has no thread that would use the connection."""
+        """In a forked child, which has no thread that would use the connection: take it for ended."""
+        self._lock, self._in_flight = threading.RLock(), set()
+        self._open, self._ending = False, True
+        self._ended = threading.Event()
+        self._ended.set()
 
     # Introspection
 
@@ -671,6 +710,12 @@ class ClusterBatch:
 
     def decides_in(self) -> None:
         """Return nothing: its room may change, and is asked for when something comes."""
+
+
+def _checked(reply: Any) -> Reply:
+    if not isinstance(reply, tuple) or len(reply) != 4:
+        raise TypeError(f"a worker answered {reply!r:.100}")
+    return reply
 
 
 async def _undisturbed(awaitable: Awaitable[Any]) -> Any:

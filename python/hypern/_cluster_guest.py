@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from contextvars import ContextVar
-from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 
 from hypern import _guest, _kind, _wire
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     #: Seconds that it ran, and kind, payload and buffers of a reply.
     Reply = tuple[float, int, bytes, list[Any]]
 
-#: Functions that one thread of a worker remembers at most.
+#: Functions that one thread of a worker remembers at most, and how many bytes they are made of.
 MOST_KNOWN = 256
+MOST_KNOWN_BYTES = 32 * 1024 * 1024
 
 _inside: ContextVar[bool] = ContextVar("hypern_cluster_inside", default=False)
 
@@ -32,18 +33,23 @@ class _Guest(_guest.Guest):
 
     def __init__(self) -> None:
         super().__init__()
+        #: By a digest of the content.
         self._numbers: dict[bytes, int] = {}
+        self._bytes = 0
 
     def number(self, content: bytes) -> int:
         """Return the number of a function, 0 for none: it travels with its arguments then."""
         if not content:
             return 0
-        number = self._numbers.get(content)
+        digest = hashlib.blake2b(content).digest()
+        number = self._numbers.get(digest)
         if number is None:
-            if len(self._numbers) >= MOST_KNOWN:
+            if len(self._numbers) >= MOST_KNOWN or self._bytes + len(content) > MOST_KNOWN_BYTES:
                 self._numbers.clear()
                 self.functions.clear()
-            number = self._numbers[content] = len(self._numbers) + 1
+                self._bytes = 0
+            number = self._numbers[digest] = len(self._numbers) + 1
+            self._bytes += len(content)
             self.take(_kind.DEFINE, number, content, [])
         return number
 
@@ -96,8 +102,8 @@ def run(kind: int, timeout: float | None, writable: list[bool], content: Any, pa
     finally:
         _inside.reset(token)
     told, answer, views = reply
-    # From a worker process of ours it goes on to the Dask worker, and from there to the caller.
-    kept = [bytes(view) if _guest.is_guest() else PickleBuffer(view) for view in views]
+    # Dask writes it later, when another task may be at work on the same memory, and by a protocol without buffers.
+    kept = [bytes(view) if view.readonly else bytearray(view) for view in views]
     return seconds, told, answer, kept
 
 
@@ -111,6 +117,6 @@ def nothing() -> None:
 
 
 def executing(dask_worker: Any) -> list[str]:
-    """Return the keys of the tasks that a worker has started; called by Dask in the worker."""
-    state = dask_worker.state
-    return [task.key for tasks in (state.executing, state.long_running) for task in tasks]
+    """Return the keys of the tasks that a worker has started or done; called by Dask in the worker."""
+    tasks = dask_worker.state.tasks
+    return [key for key, task in tasks.items() if task.state in ("executing", "long-running", "memory", "error")]

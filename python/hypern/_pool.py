@@ -112,9 +112,13 @@ def open_pool(settings: Settings) -> Pool:
     return _open_core(settings, backend, Face(_make_enter(settings), _leave, _log_failure))
 
 
+def check_alive() -> None:
+    """Raise ShutdownError while the interpreter exits."""
+    _lifetime.begin()
+
+
 def keep(pool: ClusterPool) -> None:
     """Finish what a pool of a cluster has accepted when the interpreter exits; refuse it where that is going on."""
-    _lifetime.begin()
     _lifetime.add(pool)
 
 
@@ -365,6 +369,10 @@ class _Lifetime:
                 raise errors.ShutdownError("the interpreter is shutting down: hypern is shut down and makes no pools")
             if self._begun:
                 return
+            # First, so that what it registers comes last, at exit and before a fork: pools of the standard library are
+            # there while ours wait for tasks, which may need them, and before a fork it takes a lock.
+            import concurrent.futures.thread  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
             # Before the interpreter joins its own threads, as concurrent.futures does it: tasks still find it whole.
             register = getattr(threading, "_register_atexit", atexit.register)
             try:
@@ -372,10 +380,6 @@ class _Lifetime:
             except RuntimeError as error:
                 raise errors.ShutdownError("the interpreter is shut down; no pool can be made any more") from error
             if hasattr(os, "register_at_fork"):
-                # Handlers run in reverse order before a fork: ours, which may wait for tasks, is to come before that of
-                # the standard library's pools, which takes a lock.
-                import concurrent.futures.thread  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
                 from hypern import _core
 
                 os.register_at_fork(

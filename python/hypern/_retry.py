@@ -77,12 +77,20 @@ class Attempts:
 
     def set_running_or_notify_cancel(self) -> bool:
         if not self._started:
+            if self._is_settled():
+                return False
             self._started = self._future.set_running_or_notify_cancel()
             if not self._started:
                 self._let_go()
         return self._started
 
+    def _is_settled(self) -> bool:
+        """Tell whether the future was let go of: it was interrupted while an attempt was on its way back."""
+        return not hasattr(self, "_future")
+
     def cancel(self) -> bool:
+        if self._is_settled():
+            return False
         if self._error is None:
             return self._future.cancel()
         self._settle(self._error)

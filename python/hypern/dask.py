@@ -77,10 +77,15 @@ class ClusterExecutor(BlockingExecutor):
         if _cluster_guest.is_inside():
             self._begin(workers or 1, InPlacePool())
             return
+        _pool.check_alive()
         client, dismantle = _connect(client_or_address, workers, retries, float(connect_timeout))
-        pool = _cluster.ClusterPool(client, retries or 0, dismantle)
-        self._begin(pool.threads() or 1, pool)
-        _pool.keep(pool)
+        try:
+            pool = _cluster.ClusterPool(client, retries or 0, dismantle, float(connect_timeout))
+            self._begin(pool.threads() or 1, pool)
+            _pool.keep(pool)
+        except BaseException:
+            dismantle()
+            raise
         _pool.track(self)
 
     def _begin(self, workers: int, pool: Any) -> None:
@@ -132,6 +137,8 @@ def _connect(
         client = _client(address, timeout, security=given.security)
         return client, client.close
     if given is not None:
+        if isinstance(given, Cluster) and given.asynchronous:
+            raise TypeError("the cluster belongs to an event loop (asynchronous=True); give its scheduler_address")
         client = _client(given, timeout)
         return client, client.close
     if getattr(multiprocessing.process.current_process(), "_inheriting", False):
@@ -152,8 +159,10 @@ def _connect(
         raise
 
     def dismantle() -> None:
-        client.close()
-        cluster.close()
+        try:
+            client.close()
+        finally:
+            cluster.close()
 
     return client, dismantle
 
