@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import child
-from sync import Gate, children, eventually, is_alive
+from sync import Gate, aside, children, eventually, is_alive
 from tasks import add, dies_of, identity, process_id, raises, set_remembered, get_remembered, spins, square
 
 joblib = pytest.importorskip("joblib", reason="the group joblib is not installed")
+numpy = pytest.importorskip("numpy")
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.parallel import get_active_backend
@@ -523,3 +524,42 @@ def test_the_tests_of_joblib_pass():
         done = suite.finish(patience=240)
     assert done.rc == 0, done.report()
     assert " passed" in done.out, done.report()
+
+
+def test_a_thread_that_a_call_starts_may_use_the_backend():
+    """On threads, where its workers must not be those that wait for it."""
+
+    def inner():
+        return Parallel(n_jobs=2, backend="hypern")(delayed(abs)(number) for number in (-1, -2))
+
+    def outer(_):
+        return aside(inner).result(timeout=60)
+
+    assert Parallel(n_jobs=2, backend="hypern")(delayed(outer)(number) for number in range(4)) == [[1, 2]] * 4
+
+
+def test_one_backend_may_serve_several_threads():
+    backend = HypernBackend()
+
+    def work(base):
+        return [
+            Parallel(n_jobs=2, backend=backend)(delayed(abs)(-number) for number in range(base, base + 5))
+            for _ in range(5)
+        ]
+
+    running = [aside(work, base) for base in (0, 10, 20)]
+    assert [each.result(timeout=100) for each in running] == [[list(range(base, base + 5))] * 5 for base in (0, 10, 20)]
+
+
+def test_an_initializer_may_be_given_a_large_array():
+    ones = numpy.ones(100_000)
+    with parallel_config(backend="hypern", n_jobs=2, initializer=set_remembered, initargs=(ones,)):
+        assert [int(array.sum()) for array in Parallel()(delayed(get_remembered)() for _ in range(3))] == [100_000] * 3
+
+
+def test_without_a_mode_nothing_is_mapped():
+    array = numpy.ones(1 << 18)
+    assert (
+        Parallel(n_jobs=2, backend="hypern", mmap_mode=None)(delayed(numpy.sum)(array) for _ in range(2))
+        == [1 << 18] * 2
+    )

@@ -37,7 +37,7 @@ from joblib.parallel import (  # noqa: E402
     SequentialBackend,
 )
 
-from hypern import _gil, _guest, _joblib_guest, _joblib_wire  # noqa: E402
+from hypern import _by_value, _gil, _guest, _joblib_guest, _joblib_wire  # noqa: E402
 from hypern._executor import BlockingExecutor  # noqa: E402
 from hypern._raised import WORDS, user_part  # noqa: E402
 from hypern._wire import describe  # noqa: E402
@@ -77,6 +77,8 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         self.parallel: Any = None
         #: None but between ``configure`` and ``terminate``.
         self._call: _Call | None = None
+        #: The ``Parallel`` that it works for between these. Taken under the lock, let go of by whoever has taken it.
+        self._owner: Any = None
         #: How ``configure`` found it.
         self._shares_memory = False
 
@@ -116,8 +118,12 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
-        if self._call is not None and parallel is not self.parallel:
-            # Generators that were made below one parallel_config are given out side by side.
+        with _lock:
+            is_free = self._owner is None or self._owner is parallel
+            if is_free:
+                self._owner = parallel
+        if not is_free:
+            # Of a generator that is not emptied, below one parallel_config, or of another thread.
             raise FallbackToBackend(
                 type(self)(
                     nesting_level=self.nesting_level,
@@ -125,17 +131,20 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
                     **self.backend_kwargs,
                 )
             )
-        options = _Options.checked({**self.backend_kwargs, **backend_kwargs})
-        level = self.nesting_level or 0
-        initializer = options.initializer, options.initargs
-        self._shares_memory = self.uses_threads
-        if self._shares_memory:
-            executor = _workers(level, _Kind("threads", n_jobs, (), *initializer))
-            self._call = _Call(executor, None)
-        else:
-            environment = tuple(self._prepare_worker_env(n_jobs=n_jobs).items())
-            executor = _workers(level, _Kind("processes", n_jobs, environment, *initializer))
-            self._call = _Call(executor, _Arrays(options))
+        try:
+            options = _Options.checked({**self.backend_kwargs, **backend_kwargs})
+            initializer = options.initializer, options.initargs
+            self._shares_memory = self.uses_threads
+            if self._shares_memory:
+                kind = _Kind("threads", n_jobs, (), *initializer)
+                self._call = _Call(kind, None)
+            else:
+                environment = tuple(self._prepare_worker_env(n_jobs=n_jobs).items())
+                kind = _Kind("processes", n_jobs, environment, *initializer)
+                self._call = _Call(kind, _Arrays(options))
+        except BaseException:
+            self._owner = None
+            raise
         self.parallel = parallel
         return n_jobs
 
@@ -153,7 +162,10 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         """Hand a batch to a worker and return its future; never raises, since workers call it too."""
         call = self._call
         if call is None:
-            raise RuntimeError("a batch was submitted before configure() or after terminate()")
+            # Joblib was about to hand it out when its Parallel ended.
+            late: Future[Any] = Future()
+            late.set_exception(RuntimeError("a batch was submitted before configure() or after terminate()"))
+            return late
         return call.submit(func, callback)
 
     def retrieve_result_callback(self, out: Any) -> Any:
@@ -181,6 +193,7 @@ class HypernBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         if call is not None:
             call.end()
         self.reset_batch_stats()
+        self._owner = None
 
 
 class _Options(NamedTuple):
@@ -206,9 +219,12 @@ class _Options(NamedTuple):
 class _Call:
     """The batches of one ``Parallel`` that have been handed out."""
 
-    def __init__(self, executor: BlockingExecutor, arrays: _Arrays | None) -> None:
+    def __init__(self, kind: _Kind, arrays: _Arrays | None) -> None:
+        self._kind = kind
         #: None when the call is over: workers that others have taken the place of end then, whoever knows the call.
-        self._executor: BlockingExecutor | None = executor
+        self._executor: BlockingExecutor | None = _workers(kind)
+        #: Held while a batch is made bytes of, so that no file is made of an array when files have been removed.
+        self._pickling = threading.RLock()
         #: How large arrays cross to worker processes; None where batches run on threads.
         self.arrays = arrays
         #: Written by the thread that calls the ``Parallel``.
@@ -229,35 +245,40 @@ class _Call:
             # The callback of a batch that ended hands out the next one: nobody is there to be told but by a future.
             future = Future()
             future.set_exception(error)
-        self._pending.add(future)
-        future.add_done_callback(self._pending.discard)
+        else:
+            self._pending.add(future)
+            future.add_done_callback(self._pending.discard)
+            if self.aborting:  # Since then, perhaps; ``abort`` may not have seen this one.
+                future.interrupt()
         if callback is not None:
             future.add_done_callback(functools.partial(self._call_back, callback))
-        if self.aborting and not future.done():  # Since then, perhaps; ``abort`` may not have seen this one.
-            future.interrupt()
         return future
 
     def _call_back(self, callback: Callable[[Any], object], future: Any) -> None:
         self._done.put((callback, future))
 
     def _submitted(self, batch: Any) -> Any:
-        executor = self._executor
-        if executor is None:
-            raise RuntimeError("the Parallel that this batch belongs to has ended")
-        if self.arrays is None:
-            return executor.submit(batch)
-        reducers = self.arrays.reducers
-        try:
-            payload, buffers = _joblib_wire.dumps(batch, reducers)
-        except Exception as error:
-            raise _transfer_error(batch, reducers, error) from error
+        with self._pickling:
+            executor = self._executor
+            if executor is None:
+                raise RuntimeError("the Parallel that this batch belongs to has ended")
+            if self.arrays is None:
+                return executor.submit(batch)
+            reducers = self.arrays.reducers
+            try:
+                payload, buffers = _joblib_wire.dumps(batch, reducers)
+            except Exception as error:
+                raise _transfer_error(batch, reducers, error) from error
         return executor.submit(_joblib_guest.run, payload, buffers)
 
     def end(self) -> None:
-        self._executor = None
+        with self._pickling:
+            executor, self._executor = self._executor, None
+            if self.arrays is not None:
+                self.arrays.clear()
+        if executor is not None:
+            _give_back(self._kind, executor)
         self._end_callbacks()
-        if self.arrays is not None:
-            self.arrays.clear()
 
     def abort(self) -> None:
         self.aborting = True
@@ -311,14 +332,15 @@ class _Arrays:
         #: Not before there is something for it: it starts a process, which removes files that are left behind.
         self._manager: Any = None
         make: Any = get_memmapping_reducers
+        most = None if options.mmap_mode is None else options.max_nbytes
         reducers, _ = make(
             temp_folder_resolver=self._folder,
-            max_nbytes=options.max_nbytes,
+            max_nbytes=most,
             mmap_mode=options.mmap_mode,
             # A worker need not say that it is done with one: a file can be removed while it is mapped.
             unlink_on_gc_collect=False,
         )
-        self.reducers = {kind: _joblib_wire.for_large(reduce, options.max_nbytes) for kind, reduce in reducers.items()}
+        self.reducers = {kind: _joblib_wire.for_large(reduce, most) for kind, reduce in reducers.items()}
 
     def _folder(self) -> str:
         if self._manager is None:
@@ -343,7 +365,7 @@ class _Kind(NamedTuple):
     def made(self) -> BlockingExecutor:
         initializer, initargs = self.initializer, self.initargs
         if self.backend == "processes":
-            told = None if initializer is None else _joblib_wire.dumps((initializer, initargs), {})[0]
+            told = None if initializer is None else _by_value.dumps((initializer, initargs))
             key = bytes(multiprocessing.current_process().authkey)
             initializer, initargs = _joblib_guest.begin, (dict(self.environment), key, told)
         return BlockingExecutor(
@@ -361,20 +383,30 @@ class _Kind(NamedTuple):
             return False
 
 
-#: By level of nesting, so that no worker waits for tasks that wait for a worker. Changed with the lock held.
-_kept: dict[int, tuple[_Kind, BlockingExecutor]] = {}
+#: The workers that the next ``Parallel`` finds: processes, and threads that no call is at. Changed under the lock.
+_kept: dict[str, tuple[_Kind, BlockingExecutor]] = {}
 _lock = threading.Lock()
 
 
-def _workers(level: int, kind: _Kind) -> BlockingExecutor:
-    """Return the executor that is kept for a level, or one in its place, which ends when no call holds it any more."""
+def _workers(kind: _Kind) -> BlockingExecutor:
+    """Return the executor that is kept, or one in its place, which ends when no call holds it any more.
+
+    Threads are for one call at a time: a call inside of a task would wait for workers that wait for it. Worker
+    processes make no calls of that kind.
+    """
     with _lock:
-        kept = _kept.get(level)
-        if kept is not None and kept[0].is_like(kind) and kept[1].is_running():
-            return kept[1]
-        executor = kind.made()
-        _kept[level] = kind, executor
+        kept = _kept.pop(kind.backend, None)
+        usable = kept is not None and kept[0].is_like(kind) and kept[1].is_running()
+        executor = kept[1] if kept is not None and usable else kind.made()
+        if kind.backend == "processes":
+            _kept[kind.backend] = kind, executor
         return executor
+
+
+def _give_back(kind: _Kind, executor: BlockingExecutor) -> None:
+    """Keep the executor of a call that is over, unless another one is kept."""
+    with _lock:
+        _kept.setdefault(kind.backend, (kind, executor))
 
 
 def _start_afresh() -> None:
