@@ -15,7 +15,6 @@ import itertools
 import logging
 import math
 import queue
-import sys
 import threading
 import uuid
 from collections import Counter, OrderedDict
@@ -258,8 +257,8 @@ class ClusterPool:
         settler = threading.Thread(target=self._settle, args=(future, task), name="hypern-cluster-settle", daemon=True)
         try:
             settler.start()
-        except RuntimeError:
-            if threading.main_thread().is_alive() and not sys.is_finalizing():
+        except RuntimeError as error:
+            if "can't start new thread" in str(error):
                 # The system has none just now.
                 self._loop.call_later(AGAIN, self._deliver, future, task)
             else:  # CPython 3.12 starts none while it exits.
