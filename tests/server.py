@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from sync import PATIENCE
+from sync import PATIENCE, eventually
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,17 @@ class Client:
 
     def post(self, path: str, body: Any = None, **headers: str) -> Answer:
         return self.ask("POST", path, body, headers)
+
+    def is_up(self, path: str = "/light") -> bool:
+        """Whether the server answers in time, with 200."""
+
+        def answers():
+            try:
+                return self.get(path).status == 200
+            except OSError:
+                return False
+
+        return eventually(answers)
 
     def connected(self):
         """A connection on which nothing was said."""

@@ -124,14 +124,7 @@ def test_mixed_load():
     port = free_port()
     client = Client(port)
     with Child("load.py", str(port), files={"load.py": APP}) as child:
-
-        def is_up():
-            try:
-                return client.get("/light").status == 200
-            except OSError:
-                return False
-
-        assert eventually(is_up)
+        assert client.is_up()
         server = psutil.Process(child.pid)
         stop = threading.Event()
         loads = [Load(client, seed, stop) for seed in range(CLIENTS)]

@@ -58,16 +58,6 @@ if __name__ == "__main__":
 FILES = {"report.py": SEED}
 
 
-def is_up(client):
-    def asks():
-        try:
-            return client.get("/light").status == 200
-        except OSError:
-            return False
-
-    return eventually(asks)
-
-
 SERVERS = {
     "run": ("report.py", "{port}"),
     "uvicorn": ("-m", "uvicorn", "report:app", "--port", "{port}"),
@@ -86,7 +76,7 @@ def test_the_example_of_the_specification(way):
     port = free_port()
     client = Client(port)
     with served(way, port) as child:
-        assert is_up(client)
+        assert client.is_up()
         assert client.get("/report", {"rows": 4}).json()["total"] == 14
         assert client.get("/report", b"{").status == 400
         # While one request computes, others are answered.
@@ -114,7 +104,7 @@ def test_each_worker_of_a_server_has_its_own_pool(way):
     port = free_port()
     client = Client(port)
     with served(way, port, "--workers", "2") as child:
-        assert is_up(client)
+        assert client.is_up()
         pids = set()
 
         def both_have_answered():

@@ -248,7 +248,6 @@ class ClusterPool:
     ) -> Any:
         if self.is_current():
             return self._in_place.submit(future, function, args, kwargs)
-
         deliver = functools.partial(self._deliver, future)
         return self.send(deliver, _kind.CALL, function, (args, kwargs), leash, again=again, held=True)
 
