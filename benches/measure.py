@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import sys
 import sysconfig
@@ -118,11 +119,14 @@ class Samples:
 
 
 def interleave(cases: Sequence[Case], rounds: int, *, first: int = 0) -> dict[str, Samples]:
-    """Time every case once per round, after one round that does not count; the order turns, beginning at `first`."""
+    """Time every case once per round, after one round that does not count.
+
+    Each round has an order of its own, drawn by its number from `first` on: a case that leaves memory or caches in a
+    state that slows the next one down does not always precede the same one.
+    """
     taken: dict[str, list[Sample]] = {case.name: [] for case in cases}
     for number in range(first - 1, first + rounds):
-        turn = number % len(cases)
-        for case in (*cases[turn:], *cases[:turn]):
+        for case in random.Random(number).sample(cases, len(cases)):
             _say(f"round {max(0, number - first + 1)}/{rounds}: {case.name}")
             sample = time_case(case)
             if number >= first:

@@ -6,6 +6,7 @@ import gc
 import itertools
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -416,6 +417,37 @@ def test_a_list_that_others_refer_to_stays_as_it_is():
     assert _core.gathered([[]]) == []
     with pytest.raises(TypeError):
         _core.gathered([(1, 2)])
+
+
+def test_a_snapshot_hands_out_each_item_once():
+    from hypern import _core
+
+    items = [object() for _ in range(5)]
+    before = [sys.getrefcount(item) for item in items]
+    snapshot = _core.Snapshot(items)
+    kept = items.copy()
+    items.clear()
+    assert snapshot.take(2) == kept[:2]
+    assert len(snapshot) == 3
+    assert snapshot.take(0) == []
+    assert snapshot.take(9) == kept[2:]
+    assert snapshot.take(1) == []
+    del snapshot
+    assert [sys.getrefcount(item) for item in kept] == before
+
+
+def test_a_snapshot_in_a_cycle_is_collected():
+    from hypern import _core
+
+    class Box:
+        inside = None
+
+    box = Box()
+    gone = weakref.ref(box)
+    box.inside = _core.Snapshot([box])
+    del box
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_result_can_be_used_like_any_list(make):

@@ -11,9 +11,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hypern import _guest
+
+if TYPE_CHECKING:
+    from hypern import _core
 
 #: Work that a chunk should hold, in seconds: long against the hand-over, short against what a user notices.
 TARGET = 0.004
@@ -52,23 +55,33 @@ class Source:
     """The items of an iterable, some at a time."""
 
     def __init__(self, items: Iterable[Any]) -> None:
-        # A list may grow or shrink while it is mapped over, by a task for one: what counts is what it is now.
+        self._snapshot: _core.Snapshot | None = None
         self._known: Sequence[Any] | None = None
         if type(items) is list:
-            self._known = items.copy()
+            # It may grow or shrink while it is mapped over, by a task for one: what counts is what it is now.
+            if _guest.is_guest():
+                self._known = items.copy()
+            else:
+                from hypern import _core
+
+                self._snapshot = _core.Snapshot(items)
         elif type(items) is tuple or type(items) is range:
             self._known = items
-        self._iterator = iter(items) if self._known is None else iter(())
+        self._iterator = iter(items) if self._snapshot is self._known is None else iter(())
         self._taken = 0
         #: What the iterable raised, after items that were not given yet.
         self._error: Exception | None = None
 
     def left(self) -> int | None:
         """Return how many items are left, None where nobody knows."""
+        if self._snapshot is not None:
+            return len(self._snapshot)
         return None if self._known is None else len(self._known) - self._taken
 
     def take(self, count: int) -> Sequence[Any]:
         """Return the next items, at most ``count``; none when there are no more. Raises what the iterable raises."""
+        if self._snapshot is not None:
+            return self._snapshot.take(count)
         if self._known is not None:
             items = self._known[self._taken : self._taken + count]
             self._taken += len(items)
@@ -216,6 +229,8 @@ class Flow:
 
 def _gathered(parts: list[list[Any]]) -> list[Any]:
     """Return one list of what the parts hold; they are of no use afterwards."""
+    if len(parts) == 1:
+        return parts[0]
     if _guest.is_guest():
         return [*chain.from_iterable(parts)]
     from hypern import _core

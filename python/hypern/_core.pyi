@@ -15,6 +15,16 @@ def gathered(parts: list[list[Any]], /) -> list[Any]:
     """Return one list of what the parts hold; those that nobody else refers to are empty afterwards."""
 
 @final
+class Snapshot:
+    """The items of a list as they are now, handed out once each."""
+
+    def __new__(cls, items: list[Any], /) -> Snapshot: ...
+    def take(self, count: int, /) -> list[Any]:
+        """Return the next items, at most ``count``."""
+
+    def __len__(self) -> int: ...
+
+@final
 class Pool:
     """Workers of one backend with their queue."""
 

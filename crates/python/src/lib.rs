@@ -36,6 +36,7 @@ mod outcome;
 mod plain;
 mod pool;
 mod sight;
+mod snapshot;
 mod task;
 mod waiting;
 #[cfg(not(Py_GIL_DISABLED))]
@@ -62,6 +63,8 @@ mod _core {
     use crate::letterbox::Letterbox;
     #[pymodule_export]
     use crate::pool::{Pool, Ticket, Worker, cpu_limit, end_interpreters};
+    #[pymodule_export]
+    use crate::snapshot::Snapshot;
     #[pymodule_export]
     use crate::task::Shipment;
 
