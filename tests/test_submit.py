@@ -373,3 +373,29 @@ def test_dropped_futures_still_run(make, ledger):
     for number in range(10):
         executor.submit(ledger.note, number)
     assert eventually(lambda: len(ledger.lines()) == 10)
+
+
+@pytest.mark.parametrize("task", ["abs", "python"])
+def test_tasks_that_follow_one_another_without_end_let_other_threads_have_their_turn(backend, task):
+    run(
+        """
+        import sys, time
+        from hypern import BlockingExecutor
+
+        def python(number):
+            return -number
+
+        def again(_):
+            if not over:
+                executor.submit(task, -1).add_done_callback(again)
+
+        over, task = [], abs if sys.argv[2] == "abs" else python
+        with BlockingExecutor(1, backend=sys.argv[1]) as executor:
+            again(None)
+            for _ in range(50):
+                time.sleep(0.0001)
+            over.append(True)
+        """,
+        backend,
+        task,
+    ).ok("")

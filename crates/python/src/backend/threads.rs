@@ -18,8 +18,10 @@ use crate::outcome::{Outcome, start_future};
 use crate::sight::Job;
 use crate::task::{Reply, Task, Work};
 
-/// The interpreter's own default for how long a thread may keep others from running.
-const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a worker stays attached while there is more to do. Python code gives the interpreter to whoever has waited for 5 ms,
+/// and to detach does, where that one has asked for it; else he is only told that it is free, comes too late, as it is taken
+/// again at once, and begins to wait anew. So this is several times as long.
+const TURN: Duration = Duration::from_millis(20);
 
 pub(super) fn live(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
     if let Err(error) = enter(py, core, post.index, &post.seat.reach) {
@@ -67,7 +69,7 @@ fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
         };
         unsettled = run(py, core, Some(&mut own), task);
         // Tasks that are C functions never reach the interpreter's own check.
-        if attached_at.elapsed() > SWITCH_INTERVAL {
+        if attached_at.elapsed() > TURN {
             py.detach(|| drop(settle(core, unsettled.take())));
             attached_at = Instant::now();
         }
