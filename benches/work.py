@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from typing import TypedDict
@@ -89,6 +90,18 @@ def make_records(count: int) -> list[Record]:
         }
         for number in range(count)
     ]
+
+
+@functools.cache
+def own_records(count: int) -> list[Record]:
+    """Return the records that this process keeps."""
+    return make_records(count)
+
+
+def transform_share(count: int, share: int, shares: int) -> None:
+    """Transform one of several shares of the records that this process keeps: the work alone, with nothing sent."""
+    for record in own_records(count)[share::shares]:
+        transform_record(record)
 
 
 def transform_record(record: Record) -> Scored:

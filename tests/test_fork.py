@@ -186,6 +186,30 @@ work()
 
 
 @beside_busy_threads
+def test_a_child_may_let_go_of_a_pool_whose_workers_were_busy(backend):
+    """None of its locks is taken there, which a worker may have held."""
+    script(
+        """
+import gc
+def lets_go():
+    global executor
+    del executor
+    gc.collect()
+over = []
+def again(_):
+    if not over:
+        executor.submit(abs, -1).add_done_callback(again)
+again(None)
+for _ in range(turns):
+    assert forked(lets_go) == 0
+over.append(True)
+""",
+        backend,
+        count(10, 1000),
+    ).ok()
+
+
+@beside_busy_threads
 def test_forks_while_tasks_run(backend):
     done = script(
         """

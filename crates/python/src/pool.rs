@@ -72,7 +72,10 @@ impl Pool {
 impl Drop for Pool {
     /// Lets the workers end: nobody can give them tasks. Accepted ones are finished.
     fn drop(&mut self) {
-        self.0.queue.close();
+        // In a forked child it has none, and one of the parent's may hold a lock.
+        if !self.0.is_inherited() {
+            self.0.queue.close();
+        }
     }
 }
 
