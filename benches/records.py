@@ -1,8 +1,8 @@
 """P4: 10,000 dict records, about 20 us of work each, against every process pool at its own best chunk size.
 
 The best chunk of each pool is found by a sweep in the same run. hypern is shown twice: with the chunks it chooses
-itself, which is what the goals are about, and at its best chunk. What the machine itself allows is shown beside them: its
-processes do their share of the work on records that they have made themselves, so that nothing is sent.
+itself, which is what the goals are about, and at its best chunk. What the machine allows is shown beside them: worker
+processes do their shares of the work on records that they have made themselves, so that nothing is sent.
 """
 
 from __future__ import annotations
