@@ -27,7 +27,7 @@ from programs_random import FILE, Picture, World, made, programs
 from programs_telling import TELLING, WORLD
 from sync import LONG, count
 
-EXAMPLES = count(250, 2500)
+EXAMPLES = count(150, 2500)
 
 AWAY = _route.away_backend()
 pytestmark = pytest.mark.skipif(AWAY is None, reason="the default is threads here")

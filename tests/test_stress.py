@@ -142,7 +142,7 @@ def nested(number):
 
 @pytest.mark.timeout(2000)
 def test_everything_at_once(backend):
-    seconds = count(8, 1800)
+    seconds = count(5, 1800)
     free_threaded = not getattr(sys, "_is_gil_enabled", lambda: True)()
     # CPython 3.13 leaks some memory with each interpreter that ends.
     leaks = backend in ("interpreters", "auto") and (3, 13) <= sys.version_info < (3, 14)

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import itertools
 import logging
-import math
 import queue
 import threading
 import uuid
@@ -142,27 +141,6 @@ class _Leash:
             self._task.withdraw()
 
 
-class _Durations:
-    """How long something took: the sum, and percentiles within 1/16."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self._counts: Counter[tuple[int, int]] = Counter()
-
-    def add(self, seconds: float) -> None:
-        self.total += seconds
-        mantissa, exponent = math.frexp(max(seconds, 1e-9))
-        self._counts[exponent, int(mantissa * 32)] += 1
-
-    def percentile(self, part: float) -> float:
-        rest = part * self._counts.total()
-        for exponent, step in sorted(self._counts):
-            rest -= self._counts[exponent, step]
-            if rest <= 0:
-                return math.ldexp((step + 1) / 32, exponent)
-        return 0.0
-
-
 class ClusterPool:
     """Has the outside of ``hypern._core.Pool``, over a client of Dask."""
 
@@ -200,8 +178,8 @@ class ClusterPool:
         self._workers: dict[str, int] = {}
         #: Written by the thread of the loop.
         self._counts: Counter[str] = Counter()
-        self._queued = _Durations()
-        self._running = _Durations()
+        self._queued = _core.Durations()
+        self._running = _core.Durations()
         self._look: asyncio.Task[None] | None = None
         try:
             asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result(timeout)
@@ -605,7 +583,7 @@ class ClusterPool:
         return Route("cluster", f"all calls run on the Dask cluster at {self.address}")
 
     def stats(self) -> Stats:
-        counts, queued, running = self._counts, self._queued, self._running
+        counts = self._counts
         ended = counts["done"] + counts["failed"]
         waiting = self.pending()
         told = BackendStats(
@@ -614,12 +592,8 @@ class ClusterPool:
             counts["done"],
             counts["failed"],
             counts["cancelled"],
-            queued.total,
-            queued.percentile(0.5),
-            queued.percentile(0.99),
-            running.total,
-            running.percentile(0.5),
-            running.percentile(0.99),
+            *self._queued.times(),
+            *self._running.times(),
         )
         return Stats({"cluster": told}, {})
 

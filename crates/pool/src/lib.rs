@@ -25,7 +25,7 @@ pub mod stats;
 pub mod sync;
 
 pub use agenda::{Agenda, Entry};
-pub use histogram::Times;
+pub use histogram::{Histogram, Times};
 pub use lifecycle::{Alive, Lifecycle, ThreadSettings};
 pub use mailbox::Mailbox;
 pub use pause::Pause;

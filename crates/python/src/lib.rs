@@ -15,6 +15,7 @@ mod channel;
 mod child;
 mod context;
 mod core;
+mod durations;
 mod effort;
 mod face;
 mod fork;
@@ -51,6 +52,8 @@ mod _core {
     use crate::batch::Batch;
     #[pymodule_export]
     use crate::buffer::Buffer;
+    #[pymodule_export]
+    use crate::durations::Durations;
     #[pymodule_export]
     use crate::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
