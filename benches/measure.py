@@ -1,7 +1,7 @@
 """Times and reports for every bench: interleaved rounds, paired ratios, CPU time of all processes, tables, goals.
 
 A machine drifts within seconds, so numbers of different minutes are never compared: each round runs every contender
-once, in an order that turns by one each round, and a ratio is the median over the rounds of the ratio in a round.
+once, in an order of its own, and a ratio is the median over the rounds of the ratio in a round.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import random
 import statistics
 import sys
 import sysconfig
@@ -119,20 +118,27 @@ class Samples:
 
 
 def interleave(cases: Sequence[Case], rounds: int, *, first: int = 0) -> dict[str, Samples]:
-    """Time every case once per round, after one round that does not count.
-
-    Each round has an order of its own, drawn by its number from `first` on: a case that leaves memory or caches in a
-    state that slows the next one down does not always precede the same one.
-    """
+    """Time every case once per round, after one round that does not count; the first round is number ``first``."""
     taken: dict[str, list[Sample]] = {case.name: [] for case in cases}
     for number in range(first - 1, first + rounds):
-        for case in random.Random(number).sample(cases, len(cases)):
+        for case in order(cases, number):
             _say(f"round {max(0, number - first + 1)}/{rounds}: {case.name}")
             sample = time_case(case)
             if number >= first:
                 taken[case.name].append(sample)
     _say("")
     return {name: Samples(tuple(samples)) for name, samples in taken.items()}
+
+
+def order(cases: Sequence[Case], number: int) -> list[Case]:
+    """Return the cases in the order of that round: over the rounds, each has every place and every predecessor in turn.
+
+    What a case leaves in caches and memory slows the next one. The rows are those of E. J. Williams's designs balanced
+    for residual effects (1949): forth and back in growing steps, mirrored in every other round of an odd number of cases.
+    """
+    side = -1 if len(cases) % 2 and number % 2 else 1
+    steps = ((step + 1) // 2 * (1 if step % 2 else -1) for step in range(len(cases)))
+    return [cases[(number + side * step) % len(cases)] for step in steps]
 
 
 def time_case(case: Case) -> Sample:

@@ -186,7 +186,7 @@ class AutoBatch:
             if error is not None or seconds < CONCLUSIVE:
                 return
             if seconds < LEAST[self._pool.backend] * len(self._flight[number][1]):
-                self._leaves, self._is_cheap, self._room = False, True, 2
+                self._leaves, self._is_cheap = False, True
                 return
         if letters and not self._pool.opened() and self._spent < BEFORE_OPENING:
             return

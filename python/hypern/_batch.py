@@ -67,7 +67,8 @@ class Source:
                 self._snapshot = _core.Snapshot(items)
         elif type(items) is tuple or type(items) is range:
             self._known = items
-        self._iterator = iter(items) if self._snapshot is self._known is None else iter(())
+        else:
+            self._iterator = iter(items)
         self._taken = 0
         #: What the iterable raised, after items that were not given yet.
         self._error: Exception | None = None

@@ -448,7 +448,7 @@ class _Lifetime:
             executor._reopen_later()
         for pool in pools:
             pool.abandon()
-            # Never dropped: its locks may be held by threads that do not exist here.
+            # Kept until the end: what its tasks refer to is the parent's to let go of.
             _abandoned.append(pool)
 
 

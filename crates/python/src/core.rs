@@ -137,6 +137,14 @@ impl Core {
         self.backend.has_interpreters() && fork::is_forking()
     }
 
+    /// Accepts nothing from now on, and lets the workers end when all is done.
+    pub(crate) fn close(&self) {
+        // A forked child has no workers, and those of the parent may hold locks.
+        if !self.is_inherited() {
+            self.queue.close();
+        }
+    }
+
     /// Ends the pool because a worker cannot work: refuses what waits and all that comes.
     pub(crate) fn break_down(&self, py: Python<'_>, reason: &PyErr) {
         if self.broken.set(reason.to_string()).is_err() {

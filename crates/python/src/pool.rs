@@ -72,10 +72,7 @@ impl Pool {
 impl Drop for Pool {
     /// Lets the workers end: nobody can give them tasks. Accepted ones are finished.
     fn drop(&mut self) {
-        // In a forked child it has none, and one of the parent's may hold a lock.
-        if !self.0.is_inherited() {
-            self.0.queue.close();
-        }
+        self.0.close();
     }
 }
 
@@ -320,8 +317,8 @@ impl Pool {
 
     /// Accepts nothing from now on; with `cancel`, also settles as cancelled what has not been started.
     fn close(&self, py: Python<'_>, cancel: bool) {
-        self.0.queue.close();
-        if cancel {
+        self.0.close();
+        if cancel && !self.0.is_inherited() {
             self.0.refuse_pending(py);
         }
     }

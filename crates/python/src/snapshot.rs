@@ -3,6 +3,7 @@
 
 use std::vec;
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -16,8 +17,14 @@ pub(crate) struct Snapshot {
 #[pymethods]
 impl Snapshot {
     #[new]
-    fn new(items: &Bound<'_, PyList>) -> Self {
-        Self { left: items.iter().map(Bound::unbind).collect::<Vec<_>>().into_iter() }
+    fn new(items: &Bound<'_, PyList>) -> PyResult<Self> {
+        // Without the GIL, others change the list between two looks at it; a slice is one look.
+        #[cfg(Py_GIL_DISABLED)]
+        let items = &items.get_slice(0, usize::MAX);
+        let mut left = Vec::new();
+        left.try_reserve_exact(items.len()).map_err(|_| PyMemoryError::new_err(()))?;
+        items.iter().for_each(|item| left.push(item.unbind()));
+        Ok(Self { left: left.into_iter() })
     }
 
     /// Returns the next items, at most `count`.

@@ -18,10 +18,8 @@ use crate::outcome::{Outcome, start_future};
 use crate::sight::Job;
 use crate::task::{Reply, Task, Work};
 
-/// How long a worker stays attached while there is more to do. Python code gives the interpreter to whoever has waited for 5 ms,
-/// and to detach does, where that one has asked for it; else he is only told that it is free, comes too late, as it is taken
-/// again at once, and begins to wait anew. So this is several times as long.
-const TURN: Duration = Duration::from_millis(20);
+/// How often a worker sees to it that others can have the interpreter, where its tasks follow one another.
+const GIVE_WAY: Duration = Duration::from_millis(1);
 
 pub(super) fn live(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
     if let Err(error) = enter(py, core, post.index, &post.seat.reach) {
@@ -48,7 +46,7 @@ struct Own<'a> {
 fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
     let mut own = Own { post, effort: core.face.stayed.is_some().then(Effort::new) };
     let mut unsettled: Option<Unsettled> = None;
-    let mut attached_at = Instant::now();
+    let mut gave_way = Instant::now();
     while !post.is_left() {
         // With nothing more to do, the outcome is delivered after detaching: its caller finds the interpreter free.
         let task = match core.queue.try_take() {
@@ -58,7 +56,7 @@ fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
             }
             None => {
                 let next = py.detach(|| post.intake.next(&core.queue, || drop(settle(core, unsettled.take()))));
-                attached_at = Instant::now();
+                gave_way = Instant::now();
                 next
             }
         };
@@ -68,12 +66,20 @@ fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
             Next::End => break,
         };
         unsettled = run(py, core, Some(&mut own), task);
-        // Tasks that are C functions never reach the interpreter's own check.
-        if attached_at.elapsed() > TURN {
-            py.detach(|| drop(settle(core, unsettled.take())));
-            attached_at = Instant::now();
+        if gave_way.elapsed() > GIVE_WAY {
+            drop(settle(core, unsettled.take()));
+            give_way(py, core);
+            gave_way = Instant::now();
         }
     }
+}
+
+/// Lets those go on who have waited for the interpreter long enough to ask for it. It checks that whenever a Python function
+/// begins, which tasks that are C functions do not reach. To detach would tell all who wait that it is free, and take it again
+/// before they come, which makes them wait anew.
+fn give_way(py: Python<'_>, core: &Core) {
+    // What was meant for a task that has ended may come up here.
+    drop(core.face.nothing.call0(py));
 }
 
 fn leave(py: Python<'_>, core: &Core, reach: &Reach) {
