@@ -134,7 +134,7 @@ def order(cases: Sequence[Case], number: int) -> list[Case]:
     """Return the cases in the order of that round: over the rounds, each has every place and every predecessor in turn.
 
     What a case leaves in caches and memory slows the next one. The rows are those of E. J. Williams's designs balanced
-    for residual effects (1949): forth and back in growing steps, mirrored in every other round of an odd number of cases.
+    for residual effects (1949): forth and back in growing steps, mirrored every other time for an odd number.
     """
     side = -1 if len(cases) % 2 and number % 2 else 1
     steps = ((step + 1) // 2 * (1 if step % 2 else -1) for step in range(len(cases)))
