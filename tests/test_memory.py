@@ -180,6 +180,21 @@ def test_a_pool_in_a_cycle_finishes_what_it_accepted(backend, ledger):
     assert eventually(lambda: children() <= processes, 10)
 
 
+def test_results_come_to_their_end_when_their_pool_is_dropped(backend):
+    threads, processes = native_threads(), children()
+    executor = BlockingExecutor(2, backend=backend)
+    results = executor.imap(tasks.square, range(300), chunk_size=1)
+    assert next(results) == 0
+    gone = weakref.ref(executor)
+    del executor
+    gc.collect()
+    assert list(results) == [number * number for number in range(1, 300)]
+    del results
+    assert is_gone(gone)
+    assert eventually(lambda: native_threads() <= threads, 10)
+    assert eventually(lambda: children() <= processes, 10)
+
+
 def test_a_pool_dropped_while_a_task_runs_finishes_it(backend):
 
     with Gate() as gate:
