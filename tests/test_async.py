@@ -704,6 +704,49 @@ def test_a_loop_that_is_closed_before_the_result_comes(backend):
     ).ok("")
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_that_is_closed_while_calls_run_that_nobody_cancelled(backend, loop):
+    run(
+        """
+        import asyncio, gc, importlib, sys
+        from hypern import BlockingExecutor
+        from sync import Gate
+
+        executor = BlockingExecutor(2, backend=sys.argv[1])
+        told = []
+
+        def close_a_loop(gate):
+            loop = importlib.import_module(sys.argv[2]).new_event_loop()
+            loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+            call = loop.create_task(executor.run_async(gate.door.wait, "call"))
+            future = loop.run_in_executor(executor, gate.door.wait, "future")
+            loop.run_until_complete(asyncio.sleep(0))
+            gate.arrived(2)
+            loop.close()
+            assert not call.done() and not future.done()
+            return call, future
+
+        def done():
+            return sum(each.done for each in executor.stats().backends.values())
+
+        with Gate() as gate:
+            close_a_loop(gate)
+            gc.collect()
+        assert told == ["Task was destroyed but it is pending!"], told
+        with Gate() as gate:
+            kept = close_a_loop(gate)
+        executor.shutdown(timeout_secs=None)
+        assert not kept[0].done() and not kept[1].done()
+        assert done() == 4, executor.stats()
+        del kept
+        gc.collect()
+        assert told == ["Task was destroyed but it is pending!"] * 2, told
+        """,
+        backend,
+        loop,
+    ).ok("")
+
+
 def test_exit_while_a_loop_awaits_in_another_thread(backend):
     run(
         """

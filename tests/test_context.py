@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import threading
+import warnings
 from contextlib import redirect_stdout
 
 import pytest
@@ -76,6 +77,13 @@ def test_the_decimal_context_is_that_of_the_caller(pool):
         assert pool.run_sync(lambda: str(decimal.Decimal(1) / 3)) == "0.33333"
 
 
+@pytest.mark.isolated
+def test_the_decimal_context_of_the_caller_does_not_cross(pool):
+    with decimal.localcontext() as context:
+        context.prec = 5
+        assert pool.run_sync(lambda: str(decimal.Decimal(1) / 3)) == "0." + 28 * "3"
+
+
 def test_the_context_of_a_task_is_one_that_can_be_run_in(pool):
     assert pool.run_sync(lambda: contextvars.copy_context().run(tasks.square, 3)) == 9
 
@@ -109,6 +117,21 @@ def test_output_can_be_redirected(pool):
     with redirect_stdout(output):
         pool.run_sync(print, "from a task")
     assert output.getvalue() == "from a task\n"
+
+
+@pytest.mark.shared
+def test_the_filters_of_warnings_are_those_of_the_program_when_a_task_warns(pool):
+    def warns(_):
+        warnings.warn("of a task", stacklevel=1)
+        return "went on"
+
+    for way in (pool.run_sync, lambda *call: pool.submit(*call).result(20), lambda *call: pool.map(*call)[0]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert way(warns, "1") == "went on"
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match="of a task"):
+                way(warns, "1")
 
 
 @pytest.mark.shared

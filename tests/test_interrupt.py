@@ -31,6 +31,7 @@ WAITS = {
     "run_sync": "executor.run_sync(door.wait)",
     "run_parallel": "executor.run_parallel([(door.wait, ())] * 3)",
     "map": "executor.map(door.wait, range(3), chunk_size=1)",
+    "imap": "list(executor.imap(door.wait, range(3), chunk_size=1))",
     "endless map": "executor.map(door.wait, __import__('itertools').count(), chunk_size=1)",
     "result": "executor.submit(door.wait).result()",
     "exception": "executor.submit(door.wait).exception()",
@@ -39,6 +40,12 @@ WAITS = {
     "shutdown": "executor.submit(door.wait); executor.shutdown()",
     "shutdown without limit": "executor.submit(door.wait); executor.shutdown(timeout_secs=None)",
     "helper": "hypern.blocking.set_default_executor(executor); hypern.blocking.blocking_run(door.wait)",
+}
+
+AWAITS = {
+    "run_in_executor": "await asyncio.get_running_loop().run_in_executor(executor, door.wait)",
+    "run_async": "await executor.run_async(door.wait)",
+    "map_async": "[result async for result in executor.map_async(door.wait, range(3), chunk_size=1)]",
 }
 
 FULL = {
@@ -82,7 +89,7 @@ def test_ctrl_c_ends_the_wait_promptly(backend, wait, group):
     assert took < PROMPTLY
 
 
-@pytest.mark.parametrize("wait", ["run_sync", "run_parallel", "map", "endless map", "result", "wait"])
+@pytest.mark.parametrize("wait", ["run_sync", "run_parallel", "map", "imap", "endless map", "result", "wait"])
 def test_the_pool_is_usable_after_ctrl_c(backend, wait):
     took, done = interrupted(
         WAITING.format(wait=WAITS[wait])
@@ -231,13 +238,14 @@ say(executor.run_sync(tasks.place) == worker)
             child.finish().ok()
 
 
-def test_ctrl_c_ends_an_event_loop_that_awaits_a_task(backend):
+@pytest.mark.parametrize("wait", AWAITS)
+def test_ctrl_c_ends_an_event_loop_that_awaits_a_task(backend, wait):
     took, done = interrupted(
-        """
+        f"""
 import asyncio
 async def main():
     say("ready")
-    await asyncio.get_running_loop().run_in_executor(executor, door.wait)
+    {AWAITS[wait]}
 try:
     asyncio.run(main())
 except KeyboardInterrupt:

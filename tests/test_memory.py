@@ -162,6 +162,39 @@ def test_a_dropped_pool_finishes_what_it_accepted(backend, ledger):
     assert eventually(lambda: gone() is None, 5)
 
 
+def test_a_pool_in_a_cycle_finishes_what_it_accepted(backend, ledger):
+    threads, processes = native_threads(), children()
+    with Gate() as gate:
+        executor = BlockingExecutor(1, backend=backend)
+        held = executor.submit(gate.door.wait)
+        gate.arrived()
+        executor.itself = [executor, held, *(executor.submit(ledger.note, number) for number in range(50))]
+        gone = weakref.ref(executor)
+        del executor, held
+        gc.collect()
+        assert gone() is None
+        assert ledger.lines() == []
+    assert eventually(lambda: len(ledger.lines()) == 50)
+    assert ledger.lines() == [str(number) for number in range(50)]
+    assert eventually(lambda: native_threads() <= threads, 10)
+    assert eventually(lambda: children() <= processes, 10)
+
+
+def test_results_come_to_their_end_when_their_pool_is_dropped(backend):
+    threads, processes = native_threads(), children()
+    executor = BlockingExecutor(2, backend=backend)
+    results = executor.imap(tasks.square, range(300), chunk_size=1)
+    assert next(results) == 0
+    gone = weakref.ref(executor)
+    del executor
+    gc.collect()
+    assert list(results) == [number * number for number in range(1, 300)]
+    del results
+    assert is_gone(gone)
+    assert eventually(lambda: native_threads() <= threads, 10)
+    assert eventually(lambda: children() <= processes, 10)
+
+
 def test_a_pool_dropped_while_a_task_runs_finishes_it(backend):
 
     with Gate() as gate:
@@ -289,7 +322,8 @@ def test_errors_are_let_go_of_by_idle_workers(pool, way):
 
 
 @pytest.mark.shared
-def test_a_cycle_of_future_exception_and_frame_is_collected(pool):
+def test_a_cycle_of_future_exception_and_frame_is_collected_at_once(make):
+    executor = make(1)
     things = []
 
     def fails(holder):
@@ -298,11 +332,13 @@ def test_a_cycle_of_future_exception_and_frame_is_collected(pool):
         raise ValueError(thing)
 
     holder = []
-    future = pool.submit(fails, holder)
+    future = executor.submit(fails, holder)
     holder.append(future)
     assert isinstance(future.exception(20), ValueError)
     del future, holder
-    assert is_gone(things[0])
+    executor.run_sync(tasks.nothing)  # the worker is through with the task that failed
+    gc.collect()
+    assert things[0]() is None
 
 
 def test_a_cancelled_task_lets_go_of_its_arguments(make, gate):

@@ -110,7 +110,8 @@ def test_make_use_and_drop_at_once(backend):
 @pytest.mark.timeout(1800 if LONG else 120)
 def test_a_task_is_cancelled_or_run_and_never_both(make, backend, ledger):
     executor = make(2)
-    number = len(rounds(backend, 3000, 200_000))
+    number = len(rounds(backend, 3000, 1_000_000))
+    patience = 1500 if LONG else 100
     futures = []
     over = threading.Event()
 
@@ -128,14 +129,19 @@ def test_a_task_is_cancelled_or_run_and_never_both(make, backend, ledger):
     for index in range(number):
         futures.append(executor.submit(ledger.note, index))
     over.set()
-    cancelled = storm.result(120)
-    concurrent.futures.wait(futures, 120)
+    cancelled = storm.result(patience)
+    concurrent.futures.wait(futures, patience)
     executor.shutdown(timeout_secs=None)
     ran = [int(line) for line in ledger.lines()]
     assert len(ran) == len(set(ran))
     assert set(ran) | cancelled == set(range(number))
     assert not set(ran) & cancelled
     assert {index for index, future in enumerate(futures) if future.cancelled()} == cancelled
+    backends = executor.stats().backends.values()
+    assert all(each.accepted == each.done + each.failed + each.cancelled for each in backends)
+    # None of them leaves by default, so that each is accepted once.
+    counted = [sum(each[position] for each in backends) for position in range(5)]
+    assert counted == [number, len(ran), len(ran), 0, len(cancelled)]
 
 
 @pytest.mark.timeout(600 if LONG else 120)

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import io
+import logging
 import threading
 import weakref
 from functools import partial
@@ -128,6 +129,33 @@ def test_callbacks_are_called_in_order_with_the_future(make, gate):
     gate.open()
     assert last.wait(20)
     assert calls == [("first", 1), ("second", 1)]
+
+
+def test_callbacks_after_one_that_raises_are_called_in_order(make, gate, caplog):
+    executor = make(1)
+    future = executor.submit(gate.door.wait, 1)
+    gate.arrived()
+    calls = []
+    last = threading.Event()
+
+    def strikes(error, future):
+        calls.append(error)
+        raise error("of a callback")
+
+    future.add_done_callback(partial(strikes, ValueError))
+    future.add_done_callback(lambda future: calls.append("second"))
+    future.add_done_callback(partial(strikes, SystemExit))
+    future.add_done_callback(lambda future: calls.append("fourth"))
+    future.add_done_callback(lambda future: last.set())
+    with caplog.at_level(logging.ERROR):
+        gate.open()
+        assert last.wait(20)
+        plain = concurrent.futures.Future()
+        plain.add_done_callback(partial(strikes, ValueError))
+        plain.set_result(1)
+    assert calls == [ValueError, "second", SystemExit, "fourth", ValueError]
+    assert [record.exc_info[0] for record in caplog.records] == [ValueError, SystemExit, ValueError]
+    assert len({(record.name, record.levelno, record.msg) for record in caplog.records}) == 1
 
 
 def test_a_callback_of_a_future_that_is_done_is_called_at_once(pool):
