@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextvars
 import dataclasses
+import decimal
 import fractions
 import itertools
 import math
@@ -454,7 +456,6 @@ def test_map_over_few_and_many(eager, auto, number, kind):
 
 def test_value_types_come_back_equal(auto):
     import datetime
-    import decimal
 
     def program(price, day):
         return {"price": price * 3, "day": day + datetime.timedelta(1), "share": fractions.Fraction(1, 3)}
@@ -465,6 +466,22 @@ def test_value_types_come_back_equal(auto):
 
 
 # What a program could tell by
+
+
+def test_the_caller_has_no_more_context_than_before(auto):
+    """To look at a decimal, or for the context of decimals, makes one, which tasks would share from then on."""
+    price = contextvars.Context().run(decimal.Decimal, "1.10")
+
+    def program(divisor=1):
+        return decimal.Decimal(1) / 3 / divisor
+
+    def calls():
+        auto.run_sync(program)
+        auto.map(program, [price])
+        return [*contextvars.copy_context()]
+
+    assert contextvars.Context().run(calls) == []
+    assert left(auto, program)
 
 
 def test_a_changed_argument(auto):

@@ -265,7 +265,7 @@ class BlockingExecutor(Executor):
             on_error=on_error,
             progress=progress,
         )
-        return Results(self._stream(callable, iterables, options, None))
+        return Results(self._stream(callable, iterables, options, None), self)
 
     def map_async(
         self,

@@ -12,6 +12,7 @@ from hypern.errors import TaskError, WorkerCrashed, as_task_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
     from typing import Self
 
     from hypern._batch import Flow
@@ -211,8 +212,10 @@ class Results(Iterator[T]):
     may use them.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, executor: Executor) -> None:
         self._stream = stream
+        #: Whoever lets go of an executor shuts it down.
+        self._executor = executor
 
     def __next__(self) -> T:
         """Return the next result; raise what its call raised."""

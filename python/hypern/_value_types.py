@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+from _contextvars import copy_context
 from _pickle import Pickler, Unpickler
 
 from hypern import _wire
@@ -282,7 +283,8 @@ def dumps_arguments(value: Any, number_of: Callable[[type], str]) -> tuple[bytes
         return payload, None
     file = io.BytesIO()
     pickler = _ArgumentPickler(file, number_of)
-    pickler.dump(value)
+    # In a copy: the text of a decimal makes a context of decimals where there is none, which tasks would share.
+    copy_context().run(pickler.dump, value)
     return file.getvalue(), pickler.given if pickler.given.classes else None
 
 
@@ -296,7 +298,7 @@ def loads(payload: Any) -> Any:
     plain = _wire.plain
     if plain is not None and (value := plain.decode_exactly(payload)) is not NotImplemented:
         return value
-    return _Unpickler(io.BytesIO(payload)).load()
+    return copy_context().run(_Unpickler(io.BytesIO(payload)).load)  # As in ``dumps_arguments``.
 
 
 def _class_of(number: str) -> type:

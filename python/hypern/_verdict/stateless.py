@@ -308,8 +308,10 @@ def why_not(module: str) -> tuple[str, str]:
 def decimal_state() -> Any:
     """Return what the arithmetic of decimals depends on in this thread."""
     import decimal
+    from contextvars import copy_context
 
-    context, default = decimal.getcontext(), decimal.DefaultContext
+    # In a copy: to ask for the context makes one where there is none, which tasks would share from then on.
+    context, default = copy_context().run(decimal.getcontext), decimal.DefaultContext
     return tuple(
         (each.prec, each.rounding, each.Emin, each.Emax, each.capitals, each.clamp, tuple(each.traps.values()))
         for each in (context, default)
