@@ -16,7 +16,7 @@ from typing import Any
 
 from benches.measure import Goal
 
-BENCHES = ("scaling", "overhead", "records", "tiny", "large", "awaits", "loop_lag", "memory", "web", "learning")
+BENCHES = "scaling overhead records tiny large awaits deadlines loop_lag memory web learning".split()
 
 
 def main() -> int:

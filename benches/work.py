@@ -13,6 +13,12 @@ CONTAINER_STEPS = 40_000
 RECORD_PASSES = 14
 
 
+def endless() -> None:
+    """Run until somebody stops it."""
+    while True:
+        pass
+
+
 def noop() -> None:
     """Do nothing: what is left is the pool."""
 
