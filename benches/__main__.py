@@ -16,7 +16,19 @@ from typing import Any
 
 from benches.measure import Goal
 
-BENCHES = "scaling overhead records tiny large awaits deadlines loop_lag memory web learning".split()
+BENCHES = (
+    "scaling",
+    "overhead",
+    "records",
+    "tiny",
+    "large",
+    "awaits",
+    "deadlines",
+    "loop_lag",
+    "memory",
+    "web",
+    "learning",
+)
 
 
 def main() -> int:

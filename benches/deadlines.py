@@ -1,4 +1,4 @@
-"""How long after its call a caller has the TaskTimeout of an endless loop in Python, and whether the next task is well."""
+"""How long after its call a caller has the TaskTimeout of an endless loop in Python; the next task must be well."""
 
 from __future__ import annotations
 
