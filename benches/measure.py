@@ -131,7 +131,10 @@ def interleave(cases: Sequence[Case], rounds: int, *, first: int = 0) -> dict[st
 
 
 def order(cases: Sequence[Case], number: int) -> list[Case]:
-    """Return the cases in the order of that round: over the rounds, each has every place and every predecessor in turn.
+    """Return the cases in the order of that round.
+
+    Over as many rounds as cases, twice as many for an odd number, each has every place and every predecessor equally
+    often.
 
     What a case leaves in caches and memory slows the next one. The rows are those of E. J. Williams's designs balanced
     for residual effects (1949): forth and back in growing steps, mirrored every other time for an odd number.

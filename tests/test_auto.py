@@ -473,7 +473,7 @@ def test_the_caller_has_no_more_context_than_before(auto):
     price = contextvars.Context().run(decimal.Decimal, "1.10")
 
     def program(divisor=1):
-        return decimal.Decimal(1) / 3 / divisor
+        return price / 3 / divisor
 
     def calls():
         auto.run_sync(program)

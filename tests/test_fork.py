@@ -186,6 +186,30 @@ work()
 
 
 @beside_busy_threads
+def test_a_child_does_not_wait_for_workers_that_its_parent_has_shut_down(backend):
+    script(
+        """
+from sync import Gate
+with Gate() as gate:
+    with executor:
+        future = executor.submit(gate.door.wait)
+        gate.arrived()
+        executor.shutdown(wait=False)
+        process = os.fork() if backend != "interpreters" else None
+        if process == 0:
+            assert executor.active_threads() == 0
+            executor.shutdown(timeout_secs=None)
+            os._exit(7)
+        if process is not None:
+            assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+        gate.open()
+    assert future.done()
+""",
+        backend,
+    ).ok()
+
+
+@beside_busy_threads
 def test_a_child_that_ends_lets_go_of_a_pool_whose_workers_were_busy(backend):
     """None of its locks is taken there, which a worker may have held."""
     script(

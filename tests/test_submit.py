@@ -435,3 +435,29 @@ def test_tasks_that_follow_one_another_without_end_let_other_threads_have_their_
         backend,
         task,
     ).ok("")
+
+
+def test_garbage_that_is_collected_between_two_tasks_may_use_the_pool(backend):
+    """CPython collects where a Python function begins, and a worker begins one between tasks that are C functions."""
+    run(
+        """
+        import pickle, sys
+        from concurrent.futures import ThreadPoolExecutor
+        from hypern import BlockingExecutor
+
+        class Uses:
+            def __init__(self):
+                self.itself = self
+            def __del__(self):
+                used.append(executor.run_sync(abs, -1))
+
+        used, many = [], pickle.dumps([[] for _ in range(100_000)])
+        with BlockingExecutor(1, backend=sys.argv[1]) as executor, ThreadPoolExecutor(3) as callers:
+            for _ in range(5):
+                Uses()
+                calls = [callers.submit(executor.run_sync, pickle.loads, many) for _ in range(6)]
+                assert [len(call.result()) for call in calls] == [100_000] * 6
+            assert executor.run_sync(abs, -3) == 3
+        """,
+        backend,
+    ).ok("")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import marshal
 from collections import ChainMap
+from contextvars import copy_context
 from dataclasses import KW_ONLY, MISSING
 from enum import EnumType
 from functools import cached_property
@@ -195,7 +196,8 @@ class WholePickler(Pickler):
 def dumps_whole(value: Any, callables: Iterable[Any]) -> bytes:
     """Return ``value``, which is made of callables, as a pickle that refers to nothing but the standard library."""
     file = io.BytesIO()
-    WholePickler(file, Reached(callables).names).dump(value)
+    # In a copy: the text of a decimal makes a context of decimals where there is none, which tasks would share.
+    copy_context().run(WholePickler(file, Reached(callables).names).dump, value)
     return file.getvalue()
 
 

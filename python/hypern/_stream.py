@@ -214,8 +214,8 @@ class Results(Iterator[T]):
 
     def __init__(self, stream: Stream, executor: Executor) -> None:
         self._stream = stream
-        #: Whoever lets go of an executor shuts it down.
-        self._executor = executor
+        #: Whoever lets go of an executor shuts it down: kept until the results are closed.
+        self._executor: Executor | None = executor
 
     def __next__(self) -> T:
         """Return the next result; raise what its call raised."""
@@ -224,16 +224,17 @@ class Results(Iterator[T]):
             while not stream.has_result() and not stream.is_over():
                 stream.advance()
         except BaseException:
-            stream.close()
+            self.close()
             raise
         if stream.has_result():
             return stream.give()
-        stream.close()
+        self.close()
         raise StopIteration
 
     def close(self) -> None:
         """Cancel what has not been started, and give out nothing more."""
         self._stream.close()
+        self._executor = None
 
     def __enter__(self) -> Self:
         """Return the results themselves."""

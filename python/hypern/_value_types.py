@@ -283,8 +283,7 @@ def dumps_arguments(value: Any, number_of: Callable[[type], str]) -> tuple[bytes
         return payload, None
     file = io.BytesIO()
     pickler = _ArgumentPickler(file, number_of)
-    # In a copy: the text of a decimal makes a context of decimals where there is none, which tasks would share.
-    copy_context().run(pickler.dump, value)
+    copy_context().run(pickler.dump, value)  # As in ``_by_value.dumps_whole``.
     return file.getvalue(), pickler.given if pickler.given.classes else None
 
 
@@ -298,7 +297,7 @@ def loads(payload: Any) -> Any:
     plain = _wire.plain
     if plain is not None and (value := plain.decode_exactly(payload)) is not NotImplemented:
         return value
-    return copy_context().run(_Unpickler(io.BytesIO(payload)).load)  # As in ``dumps_arguments``.
+    return copy_context().run(_Unpickler(io.BytesIO(payload)).load)  # As there.
 
 
 def _class_of(number: str) -> type:

@@ -56,8 +56,8 @@ pub(crate) fn cpu_limit() -> usize {
 #[pyfunction]
 pub(crate) fn end_interpreters(py: Python<'_>, timeout: f64) {
     py.detach(|| {
-        for core in with_interpreters() {
-            core.queue.close();
+        for core in with_interpreters().iter().filter(|core| !core.is_inherited()) {
+            core.close();
             core.interpreters.wait_ended(Duration::try_from_secs_f64(timeout).ok());
         }
     });
@@ -323,9 +323,12 @@ impl Pool {
         }
     }
 
-    /// Waits until every worker has ended, at most `timeout` seconds; tells whether they have.
+    /// Waits until every worker has ended, at most `timeout` seconds; tells whether they have. A forked child has none.
     #[pyo3(signature = (timeout))]
     fn wait_ended(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if self.0.is_inherited() {
+            return Ok(true);
+        }
         let Core { lifecycle, settling, .. } = &*self.0;
         // Who settles a future may have started an assistant.
         wait_for(py, timeout, |piece| {
@@ -335,17 +338,22 @@ impl Pool {
 
     /// Waits until no worker is left in a task that does not stop, at most `timeout` seconds; tells whether none is.
     fn wait_for_left(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        if self.0.is_inherited() {
+            return Ok(true);
+        }
         wait_for(py, Some(timeout), |piece| self.0.left.wait_ended(piece))
     }
 
     /// Tells whether some worker is left in a task that does not stop.
     fn has_left(&self) -> bool {
-        self.0.left.live() > 0
+        !self.0.is_inherited() && self.0.left.live() > 0
     }
 
     /// Asks running tasks to give up: `SystemExit` inside threads and interpreters, SIGKILL to processes.
     fn interrupt(&self, py: Python<'_>) {
-        self.0.all_seats().iter().for_each(|(_, seat)| seat.reach.interrupt(py));
+        if !self.0.is_inherited() {
+            self.0.all_seats().iter().for_each(|(_, seat)| seat.reach.interrupt(py));
+        }
     }
 
     /// In a forked child: closes what the pool's threads, which do not exist here, had open.
@@ -353,9 +361,9 @@ impl Pool {
         self.0.seats.iter().for_each(|seat| seat.inherited.close_in_child());
     }
 
-    /// The number of workers that live.
+    /// The number of workers that live here.
     fn live(&self) -> usize {
-        self.0.lifecycle.live()
+        if self.0.is_inherited() { 0 } else { self.0.lifecycle.live() }
     }
 
     /// The number of tasks accepted and not started.

@@ -66,7 +66,7 @@ fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
             Next::End => break,
         };
         unsettled = run(py, core, Some(&mut own), task);
-        if gave_way.elapsed() > GIVE_WAY {
+        if gave_way.elapsed() > GIVE_WAY && core.queue.pending() > 0 {
             drop(settle(core, unsettled.take()));
             give_way(py, core);
             gave_way = Instant::now();
@@ -78,8 +78,11 @@ fn serve(py: Python<'_>, core: &Arc<Core>, post: &Arc<Post>) {
 /// begins, which tasks that are C functions do not reach. To detach would tell all who wait that it is free, and take it again
 /// before they come, which makes them wait anew.
 fn give_way(py: Python<'_>, core: &Core) {
+    // Garbage is collected there, too, and its finalizers may call the pool, whose worker this is, or fork.
+    let _lineage = lineage::enter(core.id, Vec::new());
     // What was meant for a task that has ended may come up here.
     drop(core.face.nothing.call0(py));
+    end_if_forked(py, core);
 }
 
 fn leave(py: Python<'_>, core: &Core, reach: &Reach) {
