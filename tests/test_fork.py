@@ -186,6 +186,29 @@ work()
 
 
 @beside_busy_threads
+@pytest.mark.no_interpreter
+def test_forks_while_another_thread_makes_pools(backend):
+    """CPython 3.11 leaves the child with a lock that nobody releases where a thread state is made meanwhile."""
+    script(
+        """
+over = False
+def makes():
+    while not over:
+        BlockingExecutor(4, backend=backend).shutdown()
+thread = threading.Thread(target=makes)
+thread.start()
+for _ in range(turns):
+    assert forked(lambda: 7) == 7
+over = True
+thread.join()
+work()
+""",
+        backend,
+        count(200, 3000),
+    ).ok()
+
+
+@beside_busy_threads
 def test_a_child_does_not_wait_for_workers_that_its_parent_has_shut_down(backend):
     script(
         """

@@ -24,8 +24,8 @@ pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Held shared by workers while a fork must not come, as they open or close descriptors or count an interpreter, and alone
-/// around a fork: the system copies descriptors and memory at different moments, and the child's memory must tell what is
+/// Held shared by workers while a fork must not come, as they make a thread state, open or close descriptors or count an
+/// interpreter, and alone around a fork: the system copies descriptors and memory at different moments, and the child's memory must tell what is
 /// open in it.
 static FORKS: RwLock<()> = RwLock::new(());
 
@@ -48,10 +48,21 @@ thread_local! {
     static FORKING: RefCell<Forking> = RefCell::new(Forking::default());
 }
 
-/// Keeps other threads from forking; never held for longer than it takes to start a process. Woken by
+/// Keeps other threads from forking; never held for longer than it takes to start a process or to get the interpreter. Woken by
 /// [`after_fork_in_parent`].
 pub(crate) fn hold_off() -> RwLockReadGuard<'static, ()> {
     FORKS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Attaches a thread that has no thread state yet. It is made without the interpreter, and a fork meanwhile leaves the child with
+/// a lock that nobody releases: up to CPython 3.11 that of the list of thread states, on free-threaded builds that of the
+/// stopped world. None where the interpreter is finalizing.
+pub(crate) fn attach_anew<R>(work: impl FnOnce(Python<'_>) -> R) -> Option<R> {
+    let no_fork = hold_off();
+    Python::try_attach(|py| {
+        drop(no_fork);
+        work(py)
+    })
 }
 
 /// Waits until no interpreter lives, which would crash the child, and no worker holds forks off; keeps it so until the fork

@@ -371,7 +371,7 @@ fn deliver(core: &Arc<Core>, reply: Reply, outcome: Outcome) {
     if !matches!(reply, Reply::Future(_)) {
         if let Some(unclaimed) = reply.settle(outcome, Duration::ZERO, None, &core.face) {
             aside(core, &core.left, move || {
-                let _: Option<()> = Python::try_attach(|_| drop(unclaimed));
+                let _: Option<()> = fork::attach_anew(|_| drop(unclaimed));
             });
         }
         return;
@@ -379,8 +379,10 @@ fn deliver(core: &Arc<Core>, reply: Reply, outcome: Outcome) {
     let shared = Arc::clone(core);
     // Its callbacks take as long as they like.
     aside(core, &core.settling, move || {
-        let _lineage = lineage::enter(shared.id, Vec::new());
-        drop(reply.settle(outcome, Duration::ZERO, None, &shared.face));
+        let _: Option<()> = fork::attach_anew(|_| {
+            let _lineage = lineage::enter(shared.id, Vec::new());
+            drop(reply.settle(outcome, Duration::ZERO, None, &shared.face));
+        });
     });
 }
 

@@ -187,7 +187,7 @@ pub(crate) fn assist(core: &Arc<Core>, waiting: Arc<Mark>) -> io::Result<()> {
 }
 
 fn live(core: &Arc<Core>, post: &Arc<Post>) {
-    let attached = Python::try_attach(|py| {
+    let attached = fork::attach_anew(|py| {
         let _seen = post.seat.sight.open(py);
         core.attached.put(());
         match &core.backend {
