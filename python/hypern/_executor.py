@@ -246,8 +246,8 @@ class BlockingExecutor(Executor):
         A call that fails ends the results, after those before it, with an exception that is both what the callable
         raised and a TaskError; with ``on_error="return"`` that exception, or a WorkerCrashed, is given out in its place
         and the results go on. What the iterable itself raises is raised as it is, after the results before it. Closing
-        the results (``close``, ``with``, or letting go of them) cancels what has not been started. Until they are closed
-        or at their end, they keep the executor that nobody else may keep.
+        the results (``close``, ``with``, or letting go of them) cancels what has not been started. Until then, or
+        their end, they keep the executor that nobody else may keep.
 
         ``chunk_size`` and ``progress`` are those of ``map``; a ``buffer`` makes chunks smaller, so that each worker has
         one, and a chunk whose size nobody chose holds 256 items at most. Raises ShutdownError and BrokenPool as
