@@ -415,22 +415,25 @@ def test_dropped_futures_still_run(make, ledger):
 def test_tasks_that_follow_one_another_without_end_let_other_threads_have_their_turn(backend, task):
     run(
         """
-        import sys, time
+        import sys, threading, time
         from hypern import BlockingExecutor
 
         def python(number):
             return -number
 
         def again(_):
-            if not over:
+            if over:
+                ended.set()
+            else:
                 executor.submit(task, -1).add_done_callback(again)
 
-        over, task = [], abs if sys.argv[2] == "abs" else python
+        over, ended, task = [], threading.Event(), abs if sys.argv[2] == "abs" else python
         with BlockingExecutor(1, backend=sys.argv[1]) as executor:
             again(None)
             for _ in range(50):
                 time.sleep(0.0001)
             over.append(True)
+            assert ended.wait(20)
         """,
         backend,
         task,
@@ -441,7 +444,7 @@ def test_garbage_that_is_collected_between_two_tasks_may_use_the_pool(backend):
     """CPython collects where a Python function begins, and a worker begins one between tasks that are C functions."""
     run(
         """
-        import pickle, sys
+        import gc, pickle, sys
         from concurrent.futures import ThreadPoolExecutor
         from hypern import BlockingExecutor
 
@@ -457,6 +460,8 @@ def test_garbage_that_is_collected_between_two_tasks_may_use_the_pool(backend):
                 Uses()
                 calls = [callers.submit(executor.run_sync, pickle.loads, many) for _ in range(6)]
                 assert [len(call.result()) for call in calls] == [100_000] * 6
+            del calls
+            gc.collect()  # What is left must not be collected after the end of the pool.
             assert executor.run_sync(abs, -3) == 3
         """,
         backend,

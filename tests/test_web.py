@@ -389,7 +389,7 @@ def test_a_full_queue_is_said_with_503(make, gate):
 
     executor.submit(gate.door.wait)
     gate.arrived()
-    executor.submit(tasks.nothing)
+    executor.submit(gate.door.wait)  # Not one that might run elsewhere.
     with serve(app) as client:
         for path in ("/report", "/thread"):
             answer = client.get(path)
