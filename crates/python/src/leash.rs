@@ -349,7 +349,7 @@ fn owe(held: &[Leash]) {
 }
 
 /// Takes what waits to be raised in the current thread.
-fn pending(py: Python<'_>, core: &Core) -> Option<PyErr> {
+pub(crate) fn pending(py: Python<'_>, core: &Core) -> Option<PyErr> {
     // It comes up at the beginning of any Python function.
     core.face.nothing.call0(py).err()
 }

@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 import sysconfig
+from contextvars import copy_context
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -308,7 +309,6 @@ def why_not(module: str) -> tuple[str, str]:
 def decimal_state() -> Any:
     """Return what the arithmetic of decimals depends on in this thread."""
     import decimal
-    from contextvars import copy_context
 
     # In a copy: to ask for the context makes one where there is none, which tasks would share from then on.
     context, default = copy_context().run(decimal.getcontext), decimal.DefaultContext

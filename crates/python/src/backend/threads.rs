@@ -81,7 +81,7 @@ fn give_way(py: Python<'_>, core: &Core) {
     // Garbage is collected there, too, and its finalizers may call the pool, whose worker this is, or fork.
     let _lineage = lineage::enter(core.id, Vec::new());
     // What was meant for a task that has ended may come up here.
-    drop(core.face.nothing.call0(py));
+    drop(leash::pending(py, core));
     end_if_forked(py, core);
 }
 
